@@ -17,7 +17,8 @@ setup(
     keywords=cfg['keywords'].split(), url=cfg['repository'],
     long_description=(here/'README.md').read_text(encoding='utf-8'), long_description_content_type='text/markdown',
     python_requires=f">={cfg['min_python']}", install_requires=listed('requirements'),
-    extras_require={'dev': listed('dev_requirements')}, entry_points={'console_scripts': listed('console_scripts')},
+    extras_require={'dev': listed('dev_requirements')},
+    entry_points={'console_scripts': listed('console_scripts'), 'nbdev': [f"{cfg['name']}={cfg['name']}._modidx:d"]},
     packages=find_packages(include=['urepa', 'urepa.*']) + ['urepa.assets'] + assets,
     package_dir={'urepa.assets': 'data'},
     package_data={'urepa.assets': ['*'], 'urepa.assets.*': ['*', '*/*']}, include_package_data=False, zip_safe=False)

@@ -21,7 +21,7 @@ class Data:
     labelled: float = 1.
     "share of images whose label the network may see; the others always carry the null label"
 
-# %% ../nbs/01_config.ipynb #677d8ce7
+# %% ../nbs/01_config.ipynb #79ac68c3
 @dataclass(frozen=True)
 class Model:
     "The network: `depths` of three stages make a U-Net, of one stage an isotropic transformer."
@@ -47,6 +47,8 @@ class Model:
     "SwiGLU instead of a GELU layer in each block"
     qk_norm: bool = False
     "normalise queries and keys: steadier at low precision"
+    time_scale: float = 1000.
+    "factor on t in front of its sinusoids: 1000 as in DiT, 1 as in SiT and REPA"
 
 # %% ../nbs/01_config.ipynb #896d76e5
 @dataclass(frozen=True)
@@ -141,8 +143,8 @@ def size_presets(
             f'dit_down_{size}':Config(model=down, align=repa, optim=Optim(path='vp', prediction='noise')),
             f'sit_{size}':Config(model=iso, align=dataclasses.replace(repa, block=block, manifold=0.))}
 
-# %% ../nbs/01_config.ipynb #d23a8013
-grey = Model(image_size=32, in_channels=1, patch_size=4, width=128, heads=4, depths=(1, 4, 1), n_classes=10)
+# %% ../nbs/01_config.ipynb #b7f76ab0
+grey = Model(image_size=32, in_channels=1, patch_size=4, width=96, heads=3, depths=(1, 4, 1), n_classes=10)
 presets = dict(
     tiny=Config(Data(limit=256), dataclasses.replace(grey, width=32, heads=2, depths=(1, 2, 1)), Align(hidden=64),
                 Optim(steps=20, batch_size=16, lr=1e-3, ema=.9), Run(log_every=5, save_every=10)),

@@ -5,15 +5,16 @@
 # %% auto #0
 __all__ = ['COLORS', 'UserError', 'require', 'generator', 'pick_device', 'grid_side', 'to_grid', 'to_tokens', 'count_parameters',
            'count_macs', 'write_atomic', 'write_json', 'read_json', 'sha256', 'asset', 'package_version', 'revision',
-           'processor', 'provenance']
+           'processor', 'provenance', 'progress']
 
-# %% ../nbs/00_core.ipynb #85789235
+# %% ../nbs/00_core.ipynb #0351c797
 import contextlib,hashlib,json,os,platform,subprocess,sys
 from importlib.metadata import PackageNotFoundError,version
 from pathlib import Path
 import torch,urepa
 from torch import Tensor,nn
 from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
 
 # %% ../nbs/00_core.ipynb #4df12c15
 class UserError(ValueError):
@@ -171,3 +172,15 @@ def provenance()->dict:
 # %% ../nbs/00_core.ipynb #2802f561
 COLORS = dict(encoder='#4477aa', middle='#cc3311', decoder='#228833', teacher='#333333',
               plain='#999999', random='#aa7744', token='#4477aa', urepa='#cc3311')
+
+# %% ../nbs/00_core.ipynb #01290fc7
+def progress(
+    items, # What to go through
+    label:str, # What is being done
+    show:bool=True, # `False` for silence
+    **kwargs, # For `tqdm`: `total`, `initial`, `unit`, `unit_scale`
+):
+    "`items` with a progress bar: done, speed, and time left."
+    calm = not sys.stderr.isatty()
+    return tqdm(items, desc=label, disable=not show, mininterval=30 if calm else .5, maxinterval=60 if calm else 2,
+                ncols=100 if calm else None, dynamic_ncols=not calm, **kwargs)

@@ -1,0 +1,43 @@
+# Every target makes .venv and installs into it what it needs; a second run reuses what stands.
+# PYTHON=/path/to/python chooses the interpreter that .venv is made with.
+.DEFAULT_GOAL := help
+.PHONY: help demo test export pages readme docs preview dev clean
+bin := .venv/bin
+JOBS ?= logical
+
+help:    ## list the targets
+	@sed -n 's/^\([a-z]*\): *[^#]*## *\(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+demo:    ## train, sample and score a small U-Net on the embedded images; ARGS="..." goes to `urepa demo`
+	@.ci/install
+	@$(bin)/urepa demo $(ARGS)
+
+test:    ## run every page, and check that pages, package, wheel, commands and documentation agree; ARGS="-k page" chooses
+	@.ci/install dev
+	@$(bin)/python -m pytest -n $(JOBS) --maxprocesses 8 --dist worksteal $(ARGS)
+
+export:  ## write the package from the pages, and the README from the index page
+	@.ci/install dev
+	@$(bin)/nbdev-export
+	@$(bin)/nbdev-clean
+	@$(bin)/python .ci/readme.py
+
+pages:   ## run the pages and store what they show, two at a time; PAGES="nbs/43_align.ipynb" chooses, FLAGS=slow runs slow cells too
+	@.ci/install dev
+	@$(bin)/python .ci/pages.py --flags "$(FLAGS)" $(PAGES)
+
+docs:    ## render the website into _site with Quarto
+	@.ci/install dev
+	@$(bin)/python .ci/website.py docs
+
+preview: ## show the website without Quarto; ARGS="--port 8000" chooses the port
+	@.ci/install dev
+	@$(bin)/python .ci/website.py preview $(ARGS)
+
+dev:     ## prepare for work on the pages: git hooks that keep notebooks clean, JupyterLab
+	@.ci/install dev
+	@$(bin)/nbdev-install-hooks
+	@echo "Ready. Start JupyterLab with: $(bin)/jupyter lab nbs"
+
+clean:   ## remove what builds leave behind; .venv and runs/ stay
+	rm -rf _proc _docs _site _preview build dist *.egg-info .pytest_cache
