@@ -10,15 +10,13 @@ cfg = parser['DEFAULT']
 
 def listed(key): return [o for o in map(str.strip, cfg[key].splitlines()) if o]
 
-assets = [f'urepa.assets.{o.parent.name}' for o in (here/'data').glob('*/README.md')]
-
 setup(
     name=cfg['name'], version=cfg['version'], description=cfg['description'], author=cfg['author'],
-    keywords=cfg['keywords'].split(), url=cfg['repository'],
+    keywords=cfg['keywords'].split(),
     long_description=(here/'README.md').read_text(encoding='utf-8'), long_description_content_type='text/markdown',
     python_requires=f">={cfg['min_python']}", install_requires=listed('requirements'),
     extras_require={'dev': listed('dev_requirements')},
     entry_points={'console_scripts': listed('console_scripts'), 'nbdev': [f"{cfg['name']}={cfg['name']}._modidx:d"]},
-    packages=find_packages(include=['urepa', 'urepa.*']) + ['urepa.assets'] + assets,
+    packages=find_packages(include=['urepa', 'urepa.*']) + ['urepa.assets'],
     package_dir={'urepa.assets': 'data'},
-    package_data={'urepa.assets': ['*'], 'urepa.assets.*': ['*', '*/*']}, include_package_data=False, zip_safe=False)
+    package_data={'urepa.assets': ['**/*']}, include_package_data=False, zip_safe=False)

@@ -1,27 +1,94 @@
 """Stages the pages for the website, renders it, shows it.
 
-    website.py stage                 the pages as nbdev prepares them, in _proc: signatures of what they export, links from prose to it
+    website.py stage                 the pages as a website shows them, in _proc
     website.py docs                  those rendered by Quarto, in _site
     website.py preview [--port N] [--no-serve]    those rendered without Quarto, in _preview, and served on this machine"""
-import argparse, functools, html, os, re, shutil, subprocess, sys
+import argparse, ast, copy, functools, html, os, re, shutil, subprocess, sys
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
+definitions = ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef
 
-def page_names(): # e.g. {'core.html': '00_core.ipynb'}; nbdev links to the first, and both renderers resolve the second
-    from nbdev.config import nbpath2html
-    pages = [o.relative_to(root/'nbs') for o in (root/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in o.parts]
-    return {nbpath2html(o).as_posix():o.as_posix() for o in pages}
+def sources(): return [o for o in sorted((root/'nbs').rglob('*')) if o.is_file() and '.ipynb_checkpoints' not in o.parts]
+
+def exported(nb):
+    "The cells of a page that define what its module holds, in parts: one definition each, so that every name gets a heading."
+    for cell in nb.cells:
+        code = re.sub(r'^#\| exports?\n', '', cell.source)
+        tree = ast.parse(code).body if cell.cell_type=='code' and code!=cell.source else []
+        names = [(o.name, min([o.lineno, *(d.lineno for d in o.decorator_list)])) for o in tree if isinstance(o, definitions)]
+        cuts = [0, *(line-1 for name,line in names[1:]), len(code.splitlines())]
+        if names: yield cell, [(name, '\n'.join(code.splitlines()[a:b]).strip()) for (name,line),a,b in zip(names, cuts, cuts[1:])]
+
+class Names:
+    "Where every name of the package is explained, and where it stands in the code."
+    def __init__(self, pages): # `{path below nbs/: notebook}`
+        self.places, self.modules = {}, {}
+        for path, nb in pages.items():
+            module = next((o.source.split()[2] for o in nb.cells if o.source.startswith('#| default_exp')), None)
+            if module: self.modules[module] = path
+            for cell, parts in exported(nb):
+                for name,code in parts: self.places.setdefault(name, []).append(path)
+
+    def line(self, module, name): # e.g. 'urepa/align.py#L12'
+        tree = ast.parse((root/'urepa'/f'{module}.py').read_text(encoding='utf-8')).body
+        return f'urepa/{module}.py#L' + str(next(o.lineno for o in tree if isinstance(o, definitions) and o.name==name))
+
+    def page(self, text, here):
+        "Page and heading for what prose names: on this page, else on the first that has it; `urepa.align` is a page."
+        parts = text.removesuffix('()').split('.')
+        if parts[0]=='urepa' and len(parts)>1 and parts[1] in self.modules:
+            parts, places = parts[2:], [self.modules[parts[1]]]
+            if not parts: return places[0]
+        else: places = self.places.get(parts[0], [])
+        return f'{here if here in places else places[0]}#{parts[0].lower()}' if places else None
+
+    def link(self, text, here):
+        "Turn names in backticks into links, outside code and headings."
+        up, fenced, lines = '../'*here.count('/'), False, text.split('\n')
+        def one(m): return f'[{m[0]}]({up}{place})' if (place := self.page(m[1], here)) else m[0]
+        for i,line in enumerate(lines):
+            if line.startswith('```'): fenced = not fenced
+            if not fenced and not line.startswith(('#', '    ')): lines[i] = re.sub(r'(?<![`\[])`([\w.]+(?:\(\))?)`(?![`\]])', one, line)
+        return '\n'.join(lines)
+
+def show_code(nb, here, names, address):
+    "Put what a page exports under headings, with a link to where it stands in the package; link names in the prose."
+    from nbdev.processors import mk_cell
+    parts_of, cells = {id(cell):parts for cell,parts in exported(nb)}, []
+    for cell in nb.cells:
+        if cell.cell_type=='markdown': cell.source = names.link(cell.source, here)
+        if opening := re.match(r'(# .*\n+(?:> .*\n)+)(.+)', cell.source, flags=re.S): # nbdev keeps the title and the `>` line, no more
+            cells.append(mk_cell(opening[1], cell_type='markdown'))
+            cell.source = opening[2].strip()
+        for n,(name,code) in enumerate(parts_of.get(id(cell), [])):
+            module = next(k for k,v in names.modules.items() if v==here)
+            source = f'{address}/blob/main/{names.line(module, name)}'
+            cells.append(mk_cell(f'[source]({source}){{style="float:right; font-size:smaller"}}\n\n### {name}', cell_type='markdown'))
+            cells.append(copy.deepcopy(cell))
+            cells[-1].update(source=code, id=f'{cell.id}-{n}')
+        if id(cell) not in parts_of: cells.append(cell)
+    nb.cells[:] = cells
 
 def stage():
-    "Pages with documentation in place of exported cells; links to names of the package become relative links to pages."
-    from nbdev.serve import proc_nbs
-    staged, names = proc_nbs(str(root/'nbs'), n_workers=0, force=True), page_names()
-    for page in staged.rglob('*.ipynb'):
-        up = '../'*(len(page.relative_to(staged).parts)-1)
-        link = lambda m: f"]({up}{names[m[1]]}{m[2]})" if m[1] in names else m[0]
-        page.write_text(re.sub(r'\]\(/([\w/]+\.html)(#[\w.]*)\)', link, page.read_text(encoding='utf-8')), encoding='utf-8')
+    "What the website is rendered from, in `_proc`: the pages with the code that they export, and the files beside them."
+    from fastcore.nbio import read_nb, write_nb
+    from nbdev.config import get_config
+    from nbdev.processors import FilterDefaults
+    class Prepare(FilterDefaults): # nbdev's own steps, but for those that replace code by signatures and run it for that
+        def base_procs(self): return [o for o in super().base_procs() if o.__name__ not in ('add_show_docs', 'exec_show_docs', 'add_links')]
+    staged, address = root/'_proc', get_config(root).git_url
+    shutil.rmtree(staged, ignore_errors=True)
+    pages = {o.relative_to(root/'nbs').as_posix():read_nb(o) for o in sources() if o.suffix=='.ipynb'}
+    names = Names(pages)
+    for file in sources():
+        here = file.relative_to(root/'nbs').as_posix()
+        (staged/here).parent.mkdir(parents=True, exist_ok=True)
+        if here not in pages: shutil.copy(file, staged/here); continue
+        show_code(pages[here], here, names, address)
+        Prepare()(pages[here])
+        write_nb(pages[here], staged/here)
     return staged
 
 def docs():
@@ -44,7 +111,9 @@ def mathml(page):
 
 def preview(port, serve=True):
     staged, site = stage(), root/'_preview'
-    subprocess.run([sys.executable, '-m', 'smalldocs', 'render', '--quiet', str(staged)], check=True)
+    render = subprocess.run([Path(sys.executable).parent/'smalldocs', 'render', '--quiet', staged], stderr=subprocess.PIPE, text=True)
+    print(*(o for o in render.stderr.splitlines() if 'output-file is not read' not in o), sep='\n', end='', file=sys.stderr)
+    render.check_returncode()
     for page in (staged/'_site').rglob('*.html'): page.write_text(mathml(page.read_text(encoding='utf-8')), encoding='utf-8')
     shutil.rmtree(site, ignore_errors=True)
     shutil.move(staged/'_site', site)

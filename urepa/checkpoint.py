@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['weights_name', 'save_tensors', 'save_module', 'pack_optimizer', 'unpack_optimizer', 'flush', 'seal', 'put_in_place',
-           'sweep', 'save_checkpoint', 'check', 'load_weights', 'check_fit', 'load_checkpoint', 'checkpoints', 'latest',
-           'prune']
+           'clear_partial', 'save_checkpoint', 'verify', 'load_weights', 'check_fit', 'load_checkpoint', 'checkpoints',
+           'latest', 'prune']
 
 # %% ../nbs/51_checkpoint.ipynb #d6f7c0f0
 import os,shutil
@@ -91,8 +91,8 @@ def put_in_place(
     os.replace(partial, target)
     flush(target.parent)
 
-# %% ../nbs/51_checkpoint.ipynb #af85ceed
-def sweep(
+# %% ../nbs/51_checkpoint.ipynb #8ba77b3f
+def clear_partial(
     folder:Path, # Holds checkpoints
 ):
     "Remove what interrupted saves left behind."
@@ -110,7 +110,7 @@ def save_checkpoint(
     partial = target.with_name(f'{target.name}.partial')
     try:
         partial.parent.mkdir(parents=True, exist_ok=True)
-        sweep(partial.parent)
+        clear_partial(partial.parent)
         for name,module in modules.items():
             if module is not None: save_module(partial/name, module)
         tensors,groups = pack_optimizer(optimizer) if optimizer else ({}, [])
@@ -119,13 +119,14 @@ def save_checkpoint(
         seal(partial)
         put_in_place(partial, target)
     except (OSError, SafetensorError) as e:
-        raise OSError(f'checkpoint {target} could not be written ({e}); free some space or choose another folder, older checkpoints are untouched') from e
+        remedy = 'free some space or choose another folder, older checkpoints are untouched'
+        raise OSError(f'checkpoint {target} could not be written ({e}); {remedy}') from e
     finally:
-        if partial.parent.is_dir(): sweep(partial.parent)
+        if partial.parent.is_dir(): clear_partial(partial.parent)
     return target
 
-# %% ../nbs/51_checkpoint.ipynb #4a8099fe
-def check(
+# %% ../nbs/51_checkpoint.ipynb #826effdf
+def verify(
     checkpoint:str|Path, # e.g. `checkpoints/0000100`
     files:list|None=None, # Names inside; `None` checks all
 ):
@@ -144,10 +145,10 @@ def load_weights(
     name:str='ema', # Module
 )->dict: # name → tensor, on the CPU
     "The weights of one module."
-    check(checkpoint, [f'{name}/{weights_name}'])
+    verify(checkpoint, [f'{name}/{weights_name}'])
     return load_file(Path(checkpoint)/name/weights_name)
 
-# %% ../nbs/51_checkpoint.ipynb #5e003d01
+# %% ../nbs/51_checkpoint.ipynb #bfa856d8
 def check_fit(
     tensors:dict, # Saved weights
     module:nn.Module, # Shall take them
@@ -158,7 +159,8 @@ def check_fit(
     odd = sorted(own.keys()^tensors.keys())
     require(not odd, f'{origin} and the network disagree about {len(odd)} weights, the first is {odd[0] if odd else None}; {remedy}')
     for k,v in own.items():
-        require(v.shape==tensors[k].shape, f'{origin}: {k} has shape {list(tensors[k].shape)}, the network expects {list(v.shape)}; {remedy}')
+        found = tensors[k].shape
+        require(v.shape==found, f'{origin}: {k} has shape {list(found)}, the network expects {list(v.shape)}; {remedy}')
 
 def load_checkpoint(
     checkpoint:str|Path, # e.g. `checkpoints/0000100`
@@ -167,7 +169,7 @@ def load_checkpoint(
 )->tuple[int,dict]: # Step; the `extra` it was saved with
     "Fill modules and optimizer from a verified checkpoint."
     checkpoint,modules = Path(checkpoint),{k:v for k,v in modules.items() if v is not None}
-    check(checkpoint, ['state.json'] + ['optimizer.safetensors']*(optimizer is not None))
+    verify(checkpoint, ['state.json'] + ['optimizer.safetensors']*(optimizer is not None))
     weights = {name:load_weights(checkpoint, name) for name in modules}
     for name,module in modules.items(): check_fit(weights[name], module, f'{checkpoint}/{name}')
     state = read_json(checkpoint/'state.json')
@@ -175,7 +177,7 @@ def load_checkpoint(
     for name,module in modules.items(): module.load_state_dict(weights[name])
     return state['step'], state['extra']
 
-# %% ../nbs/51_checkpoint.ipynb #8c163823
+# %% ../nbs/51_checkpoint.ipynb #f13ae927
 def checkpoints(
     folder:str|Path, # Holds the checkpoints of a run
 )->list[Path]: # Newest first
@@ -189,16 +191,16 @@ def latest(
     "The newest checkpoint that verifies."
     broken = []
     for checkpoint in checkpoints(folder):
-        try: check(checkpoint)
+        try: verify(checkpoint)
         except (UserError, OSError) as e: broken.append(str(e))
         else: return checkpoint, broken
     return None, broken
 
-# %% ../nbs/51_checkpoint.ipynb #66c6486d
+# %% ../nbs/51_checkpoint.ipynb #11ab0279
 def prune(
     folder:str|Path, # Holds the checkpoints of a run
     keep:int, # How many to keep, newest first; 0 keeps all
 ):
     "Remove old checkpoints."
     for old in checkpoints(folder)[keep:] if keep else []: os.replace(old, old.with_name(f'{old.name}.partial'))
-    sweep(Path(folder))
+    clear_partial(Path(folder))

@@ -70,7 +70,7 @@ def to_tokens(
     "List the cells of a grid row by row."
     return maps.flatten(2).mT
 
-# %% ../nbs/00_core.ipynb #de761190
+# %% ../nbs/00_core.ipynb #9422ae81
 def count_parameters(
     module:nn.Module|None, # `None` counts as empty
 )->int: # Number of trainable parameters
@@ -82,7 +82,7 @@ def count_macs(
 )->dict: # `linear` (matrix products and convolutions with weights), `attention` and `total`, in MACs
     "Multiply–accumulates of one call, attention's two matrix products counted apart."
     with FlopCounterMode(display=False) as counter: run()
-    counts = {str(op):n//2 for op,n in counter.get_flop_counts()['Global'].items()}
+    counts = {str(op):n//2 for op,n in counter.get_flop_counts().get('Global', {}).items()}
     attention = sum(n for op,n in counts.items() if 'bmm' in op or 'attention' in op)
     total = sum(counts.values())
     return dict(linear=total-attention, attention=attention, total=total)

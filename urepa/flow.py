@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['paths', 'linear', 'cosine', 'vp', 'coefficients', 'add_noise', 'velocity_target', 'prediction_target',
-           'data_from_velocity', 'noise_from_velocity', 'velocity_from_data', 'velocity_from_noise',
+           'check_prediction', 'data_from_velocity', 'noise_from_velocity', 'velocity_from_data', 'velocity_from_noise',
            'score_from_velocity', 'gaussian_velocity']
 
 # %% ../nbs/30_flow.ipynb #c78ddb5b
@@ -82,6 +82,20 @@ def prediction_target(
     "What the network's answer is compared with."
     require(prediction in ('velocity', 'noise'), f"unknown prediction {prediction!r}; choose 'velocity' or 'noise'")
     return noise if prediction=='noise' else velocity_target(path, data, noise, t)
+
+# %% ../nbs/30_flow.ipynb #ad8bb3ee
+def check_prediction(
+    path, # `path(t)`
+    prediction:str, # `'velocity'` or `'noise'`
+):
+    "`UserError` unless a network can be trained for this on that path, and sampled from."
+    require(prediction in ('velocity', 'noise'), f"unknown prediction {prediction!r}; choose 'velocity' or 'noise'")
+    name = getattr(path, '__name__', 'this')
+    (_,alpha),_,_,(d_sigma,_) = path(torch.tensor([0., 1.]))
+    require(prediction=='velocity' or alpha>1e-3,
+        f"the {name} path ends in pure noise, from which a noise prediction cannot start; use the vp path or prediction 'velocity'")
+    require(prediction=='noise' or d_sigma.isfinite(),
+        f"the {name} path has an infinite velocity at t = 0; use prediction 'noise' or the linear path")
 
 # %% ../nbs/30_flow.ipynb #53eb2254
 def data_from_velocity(

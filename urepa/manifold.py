@@ -5,17 +5,16 @@
 # %% auto #0
 __all__ = ['unit', 'similarity_map', 'gap_direct', 'gap_by_features', 'similarity_gap', 'group', 'manifold_loss']
 
-# %% ../nbs/44_manifold.ipynb #f76bd764
+# %% ../nbs/44_manifold.ipynb #cc5a205a
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from .core import require
 
-# %% ../nbs/44_manifold.ipynb #3c0fc6e6
+# %% ../nbs/44_manifold.ipynb #cc163bbb
 def unit(
     tokens:Tensor, # `[... n d]`
     centre:bool=False, # Subtract the mean of the n tokens first
-)->Tensor: # `[... n d]`, fp32, each token of length 1 (0 stays 0)
+)->Tensor: # `[... n d]`, fp32, each token of length 1 (a token of 0 stays 0)
     "Directions of tokens, in fp32."
     tokens = tokens.float()
     if centre: tokens = tokens - tokens.mean(-2, keepdim=True)
@@ -30,58 +29,58 @@ def similarity_map(
         tokens = unit(tokens, centre)
         return tokens @ tokens.mT
 
-# %% ../nbs/44_manifold.ipynb #76f043dc
+# %% ../nbs/44_manifold.ipynb #535e733c
 def gap_direct(
-    h:Tensor, # `[g n d]`
-    z:Tensor, # `[g n e]`
-)->Tensor: # `[g]`
-    "Mean squared difference of two similarity maps, pair by pair: about n²·(d+e) multiplications."
+    h:Tensor, # Unit tokens, `[g n d]`
+    z:Tensor, # Unit tokens, `[g n e]`
+)->Tensor: # One value per set, `[g]`
+    "Mean squared difference of two similarity maps, pair by pair: n²·(d+e) multiplications."
     return (z@z.mT - h@h.mT).square().mean((-2, -1))
 
 def gap_by_features(
-    h:Tensor, # `[g n d]`
-    z:Tensor, # `[g n e]`
-)->Tensor: # `[g]`
-    "The same number from feature products: about n·(d²+e²+d·e) multiplications, and no n×n matrix."
-    total = (z.mT@z).square().sum((-2, -1)) + (h.mT@h).square().sum((-2, -1)) - 2*(z.mT@h).square().sum((-2, -1))
-    return total.clamp(min=0) / h.shape[-2]**2
+    h:Tensor, # Unit tokens, `[g n d]`
+    z:Tensor, # Unit tokens, `[g n e]`
+)->Tensor: # One value per set, `[g]`
+    "The same from products of features: n·(d²+e²+d·e) multiplications and no n×n matrix."
+    zz,hh,zh = ((a.mT@b).square().sum((-2, -1)) for a,b in ((z, z), (h, h), (z, h)))
+    return (zz+hh-2*zh).clamp(min=0) / h.shape[-2]**2
 
-# %% ../nbs/44_manifold.ipynb #12bc360b
+# %% ../nbs/44_manifold.ipynb #3c470ca0
 def similarity_gap(
     h:Tensor, # Unit tokens, `[g n d]`
     z:Tensor, # Unit tokens, `[g n e]`
-)->Tensor: # One value per group, `[g]`
-    "Mean squared difference of the similarity maps of each group, computed the cheaper way."
+)->Tensor: # One value per set, `[g]`
+    "Mean squared difference of the similarity maps of each set, in the cheaper of the two forms (Eq. 3)."
     n,d,e = h.shape[-2],h.shape[-1],z.shape[-1]
-    cheaper = gap_direct if n*(d+e) <= d*d+e*e+d*e else gap_by_features
+    cheaper = gap_direct if n*(d+e)<=d*d+e*e+d*e else gap_by_features
     with torch.autocast(h.device.type, enabled=False): return cheaper(h, z)
 
-# %% ../nbs/44_manifold.ipynb #3c119b42
+# %% ../nbs/44_manifold.ipynb #77a635ac
 def group(
     tokens:Tensor, # `[b n d]`
     pairs:str='tokens', # `'tokens'`, `'samples'` or `'random'`
     chosen:Tensor|None=None, # For `'random'`: which of the b·n tokens, `[k]`
 )->Tensor: # `[b n d]`, `[n b d]` or `[1 k d]`
-    "Tokens arranged so that the second axis holds those compared with each other."
+    "Tokens arranged so that those of one set stand along the second axis."
     if pairs=='tokens': return tokens
     if pairs=='samples': return tokens.transpose(0, 1)
     return tokens.flatten(0, 1)[chosen][None]
 
-# %% ../nbs/44_manifold.ipynb #bc674a03
+# %% ../nbs/44_manifold.ipynb #5c3c3ae3
 def manifold_loss(
     h:Tensor, # Tokens of the U-Net, `[b n d]`
     z:Tensor, # Tokens of the teacher, `[b n e]`; the widths may differ
-    pairs:str='tokens', # Compare tokens of one image, one position over the batch (`'samples'`), or a draw from all (`'random'`)
+    pairs:str='tokens', # Compare tokens of one image, of one position over the batch (`'samples'`), or a draw from all (`'random'`)
     weight:Tensor|None=None, # Factor of each image, `[b]`; sets that cross images take its mean
-    centre:bool=False, # Subtract the mean of the compared tokens first
+    centre:bool=False, # Subtract the mean of each set first
     generator:torch.Generator|None=None, # Draws the tokens of `'random'`, on the CPU
     n_random:int=256, # How many it draws
 )->Tensor: # Scalar, fp32; 0 is perfect
-    "Mean squared difference between the similarities of the U-Net and those of the teacher (Eqs. 3–4)."
+    "Mean squared difference between the similarities of the U-Net and of the teacher (Eqs. 3–4)."
     require(pairs in ('tokens', 'samples', 'random'), f"unknown pair set {pairs!r}: choose 'tokens', 'samples' or 'random'")
-    require(h.shape[:2]==z.shape[:2], f'the U-Net has {list(h.shape[:2])} images and tokens and the teacher {list(z.shape[:2])}; bring both to one grid first')
+    require(h.shape[:2]==z.shape[:2], f'the U-Net has {list(h.shape[:2])} images and tokens and the teacher {list(z.shape[:2])}; resize one of them to the grid of the other')
     b,n = h.shape[:2]
     chosen = torch.randperm(b*n, generator=generator)[:n_random].to(h.device) if pairs=='random' else None
-    loss = similarity_gap(*(unit(group(o, pairs, chosen), centre) for o in (h, z)))
+    loss = similarity_gap(*(unit(group(o, pairs, chosen), centre) for o in (h, z))) # one value per set
     if weight is None: return loss.mean()
     return (weight*loss).mean() if pairs=='tokens' else weight.mean()*loss.mean()

@@ -83,7 +83,7 @@ def kernel_distance(
     found = kid_features_to_metric(samples, reference, kid_subsets=subsets, kid_subset_size=size, rng_seed=seed, verbose=False)
     return found['kernel_inception_distance_mean']
 
-# %% ../nbs/61_metrics.ipynb #89510591
+# %% ../nbs/61_metrics.ipynb #13c69c26
 def neighbour_radius(
     points:Tensor, # `[n d]`
     k:int, # Which neighbour, the point itself not counted
@@ -101,6 +101,7 @@ def precision_recall(
 )->tuple[float, float]: # Precision, recall
     "Share of samples in the region of the reference, and of the reference in that of the samples (Kynkäänniemi et al. 2019)."
     samples,reference = check_pair(samples, reference)
+    samples,reference = [(o-reference.mean(0)).float() for o in (samples, reference)]
     sample_radius,reference_radius = neighbour_radius(samples, k, batch),neighbour_radius(reference, k, batch)
     precise,recalled = 0,torch.zeros(len(reference), dtype=torch.bool)
     for rows,radius in zip(samples.split(batch), sample_radius.split(batch)):

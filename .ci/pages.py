@@ -1,0 +1,27 @@
+"""Runs pages, each in a process of its own, two at a time, and stores in them what their cells show.
+
+    pages.py [--flags "slow cuda net"] [nbs/43_align.ipynb ...]      without names: every page
+
+A page that fails keeps what it showed before; the last line counts, and the exit status tells."""
+import argparse, os, subprocess, sys, time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+root, here = Path(__file__).resolve().parent.parent, Path(sys.executable).parent
+
+def run(page):
+    start = time.time()
+    done = subprocess.run([here/'nbdev-test', page, '--save', '--flags', args.flags], cwd=root, env=env, capture_output=True, text=True)
+    print(f'{time.time()-start:6.1f} s  {page}' + ('' if done.returncode==0 else f'  FAILED\n{done.stdout}{done.stderr}'), flush=True)
+    return done.returncode==0
+
+parser = argparse.ArgumentParser()
+parser.add_argument('pages', nargs='*')
+parser.add_argument('--flags', default='', help='cells to run that are skipped by default: slow, cuda, net')
+args = parser.parse_args()
+env = dict(os.environ, OMP_NUM_THREADS='1', MPLBACKEND='module://matplotlib_inline.backend_inline')
+pages = args.pages or sorted(str(o.relative_to(root)) for o in (root/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in o.parts)
+with ThreadPoolExecutor(2) as pool: passed = list(pool.map(run, pages))
+subprocess.run([here/'nbdev-clean'], cwd=root, check=True)
+print(f'{sum(passed)} of {len(passed)} pages ran')
+sys.exit(not all(passed))

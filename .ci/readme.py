@@ -1,0 +1,31 @@
+"""Writes README.md from nbs/index.ipynb; `readme.py --print` shows it instead. Prose as it stands, code in fences, what cells showed as text."""
+import json, posixpath, re, sys
+from pathlib import Path
+
+root = Path(__file__).resolve().parent.parent
+
+def link(m): # links of the page start in nbs/, those of the README above it
+    return m[0] if re.match(r'[a-z]+:|#|/', m[2]) else f"{m[1]}({posixpath.normpath('nbs/'+m[2])})"
+
+def prose(text): return re.sub(r'(\])\(([^()\s]+)\)', link, text)
+
+def shown(output):
+    data = output.get('data', {})
+    if any(o.startswith('image') for o in data):
+        sys.exit('nbs/index.ipynb shows a picture from a cell; save the picture in nbs/images and show it with ![what](images/name.png)')
+    return ''.join(output.get('text', data.get('text/plain', ''))).strip()
+
+def code(cell):
+    source = ''.join(cell['source'])
+    if re.search(r'^#\|\s*(hide|export|default_exp)', source, flags=re.M): return ''
+    said = '\n'.join(filter(None, map(shown, cell['outputs'])))
+    return f'```python\n{source.strip()}\n```' + (f'\n\n```\n{said}\n```' if said else '')
+
+def readme():
+    cells = json.loads((root/'nbs'/'index.ipynb').read_text(encoding='utf-8'))['cells']
+    parts = [prose(''.join(o['source']).strip()) if o['cell_type']=='markdown' else code(o) for o in cells]
+    return '<!-- Written by `make export` from nbs/index.ipynb: change that page. -->\n\n' + '\n\n'.join(filter(None, parts)) + '\n'
+
+if __name__=='__main__':
+    if sys.argv[1:]==['--print']: sys.stdout.write(readme())
+    else: (root/'README.md').write_text(readme(), encoding='utf-8')

@@ -1,0 +1,64 @@
+"The website holds every page, and nothing on it leads nowhere. Rendered without Quarto, from what Quarto would get."
+import json, re
+from html.parser import HTMLParser
+from urllib.parse import unquote, urlsplit
+import pytest, yaml
+from checkout import copy_to, name, pages, root, scripts, succeed
+
+def entries(contents):
+    "The pages that a sidebar names, in its order."
+    for o in contents:
+        if isinstance(o, str): yield o
+        elif 'contents' in o: yield from entries(o['contents'])
+        else: yield o['href']
+
+def test_every_page_is_in_the_sidebar():
+    site = yaml.safe_load((root/'_quarto.yml').read_text(encoding='utf-8'))['website']
+    listed, exist = list(entries(site['sidebar']['contents'])), [f'{name(o)}.ipynb' for o in pages()]
+    assert len(listed)==len(set(listed)), 'the sidebar of _quarto.yml names a page twice'
+    assert not set(exist)-set(listed), f'the sidebar of _quarto.yml lacks {sorted(set(exist)-set(listed))}'
+    assert not set(listed)-set(exist), f'the sidebar of _quarto.yml names {sorted(set(listed)-set(exist))}, which nbs/ lacks'
+    assert (root/'nbs'/'_quarto.yml').resolve()==root/'_quarto.yml', 'nbs/_quarto.yml has to be a link to ../_quarto.yml'
+
+class Links(HTMLParser):
+    "What an HTML page refers to, and what can be referred to in it."
+    def __init__(self, text):
+        super().__init__()
+        self.to, self.ids = [], set()
+        self.feed(text)
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.ids |= {attrs.get('id'), attrs.get('name')}
+        self.to += [attrs[o] for o in ('href', 'src') if attrs.get(o)]
+
+def dead(site):
+    "Links of a rendered site to files or headings that it lacks."
+    found = {o:Links(o.read_text(encoding='utf-8')) for o in site.rglob('*.html')}
+    for page,links in found.items():
+        for link in links.to:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc: continue
+            base = site if parts.path.startswith('/') else page.parent
+            target = (base/unquote(parts.path).lstrip('/')).resolve() if parts.path else page
+            if target.is_dir(): target = target/'index.html'
+            lacks = not target.exists() or parts.fragment and target in found and unquote(parts.fragment) not in found[target].ids
+            if lacks: yield f'{page.relative_to(site)} leads to {link}'
+
+def test_website(tmp_path):
+    copy = copy_to(tmp_path/'urepa')
+    succeed(scripts/'python', '.ci/website.py', 'preview', '--no-serve', cwd=copy)
+    site, staged = copy/'_preview', copy/'_proc'
+    rendered = {o.relative_to(site).with_suffix('').as_posix() for o in site.rglob('*.html')}
+    assert {name(o) for o in pages()}<=rendered, f'not rendered: {({name(o) for o in pages()})-rendered}'
+    assert not (broken := sorted(set(dead(site)))), 'dead links:\n' + '\n'.join(broken)
+    failing = [o.name for o in staged.rglob('*.ipynb') if 'Traceback (most recent call last)' in json.dumps(json.loads(o.read_text(encoding='utf-8')))]
+    assert not failing, f'{failing} show a traceback'
+    unrendered = [o.name for o in site.rglob('*.html') if re.search(r'class="math (inline|display)"', o.read_text(encoding='utf-8'))]
+    assert not unrendered, f'{unrendered} hold an equation that cannot be shown'
+
+@pytest.mark.parametrize('file', ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'data/README.md'])
+def test_links_of(file):
+    text = (root/file).read_text(encoding='utf-8')
+    links = [o for o in re.findall(r'\]\(([^()\s]+)\)', text) if not re.match(r'[a-z]+:|#', o)]
+    missing = [o for o in links if not ((root/file).parent/o.split('#')[0]).exists()]
+    assert not missing, f'{file} leads to {missing}'

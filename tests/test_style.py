@@ -1,0 +1,59 @@
+"How pages are made, where a tool can tell."
+import ast, base64, re
+from collections import Counter
+import pytest
+from checkout import name, pages, read_pages, Page
+
+def trees(code): return ast.parse('\n'.join(o for o in code.splitlines() if not o.startswith(('%', '!'))))
+
+def lesson(code):
+    "Does a cell check something?"
+    calls = [getattr(o.func, 'id', getattr(o.func, 'attr', '')) for o in ast.walk(trees(code)) if isinstance(o, ast.Call)]
+    return any(isinstance(o, ast.Assert) for o in ast.walk(trees(code))) or any(o.startswith('test_') or o=='expect_fail' for o in calls)
+
+def mixed(code):
+    "Imports beside statements: nbdev runs such a cell whenever documentation is made."
+    kinds = {isinstance(o, (ast.Import, ast.ImportFrom)) for o in trees(code).body}
+    return len(kinds)==2
+
+def directives(code): return re.findall(r'^#\|\s*(.*)', code, flags=re.M)
+
+def as_text(output):
+    "What an output shows as text."
+    return ''.join([*output.get('text', []), *(line for kind,o in output.get('data', {}).items() if kind.startswith('text') for line in o)])
+
+def picture_sizes(page):
+    data = [o.get('data', {}).get('image/png') for o in page.outputs]
+    return [len(base64.b64decode(''.join(o))) for o in data if o]
+
+def problems(page):
+    first = page.prose[0].splitlines() if page.prose else ['']
+    if not first[0].startswith('# ') or not any(o.startswith('> ') for o in first[1:4]):
+        yield 'its first prose cell has to be a title (`# ...`), then a line that starts with `> `'
+    if page.path.stat().st_size>600_000: yield f'it has {page.path.stat().st_size:,} bytes; 600,000 are allowed'
+    for size in picture_sizes(page):
+        if size>100_000: yield f'a picture has {size:,} bytes; 100,000 are allowed: draw it smaller or at fewer dots per inch'
+    for code in page.code:
+        where = f'the cell {code[:60]!r}...'
+        if mixed(code): yield f'{where} imports and does something else; imports stand in a cell of their own'
+        if any(re.match(r'eval:\s*false|skip_exec', o) for o in directives(code)): yield f'{where} never runs; a page shows only what runs'
+    for text in [*page.code, *page.prose, *map(as_text, page.outputs)]:
+        if found := re.search(r'(?<![\w.~])/(home|root|Users|tmp|var|mnt|work|opt)/\w[\w/.-]*', text):
+            yield f'it holds a path of one machine, {found[0]}; print names only'
+    for output in page.outputs:
+        if output['output_type']=='error' or 'Traceback (most recent call last)' in as_text(output): yield 'it stores an error; run it again: make pages'
+    if not page.module: return
+    if page.name!=f'{page.name[:3]}{page.module}' or not re.match(r'\d\d_', page.name):
+        yield f'it exports {page.module}; its name has to be two digits, an underscore and {page.module}'
+    if not re.fullmatch(r'#\| default_exp \w+', page.code[0].strip()): yield 'its first code cell has to be `#| default_exp` alone'
+    if not any(map(lesson, page.lessons)): yield 'it exports and has no lesson that asserts'
+    if not page.outputs: yield 'it stores no output; run it: make pages'
+
+@pytest.mark.parametrize('path', pages(), ids=name)
+def test_page_style(path):
+    found = list(problems(Page(path)))
+    assert not found, f'{name(path)}: ' + '; '.join(found)
+
+def test_one_page_one_module():
+    twice = [k for k,v in Counter(o.module for o in read_pages() if o.module).items() if v>1]
+    assert not twice, f'{twice} are exported by two pages; the second would overwrite the first'

@@ -1,0 +1,36 @@
+"Pages, package and README say the same, and all of it is committed."
+import ast
+from checkout import copy_to, git, read_pages, root, scripts, succeed
+
+def contents(folder):
+    found = [o for part in ('nbs', 'urepa') for o in (folder/part).rglob('*') if o.is_file() and o.suffix in ('.py', '.ipynb')]
+    return {o.relative_to(folder).as_posix():o.read_bytes() for o in found if '.ipynb_checkpoints' not in o.parts}
+
+def test_export_changes_nothing(tmp_path):
+    copy = copy_to(tmp_path/'urepa')
+    for module in (copy/'urepa').glob('*.py'):
+        if module.name!='__init__.py': module.unlink() # a module whose page is gone would stay otherwise
+    for step in ('nbdev-clean', 'nbdev-export'): succeed(scripts/step, cwd=copy)
+    here, there = contents(root), contents(copy)
+    differ = sorted(o for o in here.keys()|there.keys() if here.get(o)!=there.get(o))
+    assert not differ, f'{differ} are not what the pages export; change the pages (never the package), then: make export'
+
+def test_everything_is_committed():
+    known = set(git('ls-files'))
+    needed = {*contents(root), *(o.relative_to(root).as_posix() for o in (root/'data').rglob('*') if o.is_file())}
+    needed |= {o.relative_to(root).as_posix() for o in (root/'nbs'/'images').rglob('*') if o.is_file()}
+    assert needed<=known, f'git does not know {sorted(needed-known)}; git add them, or delete them'
+
+def test_readme_is_the_index_page():
+    written = succeed(scripts/'python', root/'.ci'/'readme.py', '--print')
+    assert (root/'README.md').read_text(encoding='utf-8')==written, 'README.md differs from nbs/index.ipynb; change the page, then: make export'
+
+def test_modules_import_only_rooms_before_them():
+    pages = {o.module:o.name for o in read_pages() if o.module}
+    wrong = []
+    for module, page in pages.items():
+        tree = ast.parse((root/'urepa'/f'{module}.py').read_text(encoding='utf-8'))
+        imported = {o.module.split('.')[1] for o in ast.walk(tree) if isinstance(o, ast.ImportFrom) and (o.module or '').startswith('urepa.')}
+        imported |= {a.name.split('.')[1] for o in ast.walk(tree) if isinstance(o, ast.Import) for a in o.names if a.name.startswith('urepa.')}
+        wrong += [f'{page} imports {pages.get(o, o)}' for o in imported if pages.get(o, '~')>=page]
+    assert not wrong, f'{wrong}: a room imports only from rooms before it'

@@ -1,0 +1,55 @@
+"What `pip install urepa` brings: every module and the embedded data, usable from any folder."
+import ast, configparser, os, re, sys, zipfile
+from importlib.metadata import packages_distributions
+import pytest
+from checkout import copy_to, root, run, scripts, succeed
+
+def requirements():
+    parser = configparser.ConfigParser(delimiters=['='], interpolation=None)
+    parser.read(root/'settings.ini', encoding='utf-8')
+    return {re.split(r'[<>=\[; ]', o)[0].lower().replace('_', '-') for o in parser['DEFAULT']['requirements'].split('\n') if o.strip()}
+
+def test_imports_are_required():
+    owners, needed, lacking = packages_distributions(), requirements(), []
+    for module in (root/'urepa').glob('*.py'):
+        for o in ast.walk(ast.parse(module.read_text(encoding='utf-8'))):
+            names = [o.module] if isinstance(o, ast.ImportFrom) and not o.level else [a.name for a in o.names] if isinstance(o, ast.Import) else []
+            for top in {n.split('.')[0] for n in names}-{'urepa', *sys.stdlib_module_names}:
+                if not {n.lower().replace('_', '-') for n in owners.get(top, [])}&needed: lacking.append(f'{module.name} imports {top}')
+    assert not lacking, f'{lacking}, which the requirements of settings.ini lack'
+
+@pytest.fixture
+def wheel(tmp_path):
+    copy = copy_to(tmp_path/'checkout')
+    succeed(scripts/'python', '-m', 'pip', 'wheel', '--quiet', '--no-deps', '--no-build-isolation', '--wheel-dir', tmp_path, copy, cwd=tmp_path)
+    return next(tmp_path.glob('urepa-*.whl'))
+
+def test_wheel(wheel, tmp_path):
+    held = set(zipfile.ZipFile(wheel).namelist())
+    wanted = {f'urepa/{o.name}' for o in (root/'urepa').glob('*.py')}
+    wanted |= {f"urepa/assets/{o.relative_to(root/'data').as_posix()}" for o in (root/'data').rglob('*') if o.is_file()}
+    assert wanted<=held, f'the wheel lacks {sorted(wanted-held)}'
+    assert not (extra := sorted(o for o in held if o.split('/')[0]!='urepa' and '.dist-info/' not in o)), f'the wheel also holds {extra}'
+    # An environment with the wheel, and with the other packages of this one but without its link to the checkout
+    python, away = tmp_path/'venv'/'bin'/'python', tmp_path/'elsewhere'
+    succeed(scripts/'python', '-m', 'venv', '--without-pip', tmp_path/'venv')
+    site = next((tmp_path/'venv').glob('lib/python*/site-packages'))
+    (site/'others.pth').write_text(str(next(scripts.parent.glob('lib/python*/site-packages')))+'\n')
+    succeed(scripts/'python', '-m', 'pip', '--python', python, 'install', '--quiet', '--no-deps', '--force-reinstall', wheel)
+    succeed(python, root/'.ci'/'mend_torchvision.py')
+    away.mkdir()
+    here = dict(cwd=away, env={k:v for k,v in os.environ.items() if k!='PYTHONPATH'})
+    where = succeed(python, '-c', 'import urepa; print(urepa.__file__)', **here).strip()
+    assert str(site) in where, f'urepa came from {where}, not from the wheel'
+    succeed(python, '-c', used, **here)
+    assert 'tiny' in succeed(python.parent/'urepa', 'info', 'tiny', **here)
+
+used = """
+from urepa.images import fashion
+from urepa.teachers import embedded
+from urepa.features import autoencoder, classifier
+from urepa.images import to_model
+images, labels = fashion('test')
+x = to_model(images[:4])
+assert embedded()(x).shape[0]==classifier().features(x).shape[0]==autoencoder().features(x).shape[0]==4
+"""
