@@ -37,6 +37,10 @@ preview: ## show the website without Quarto; ARGS="--port 8000" chooses the port
 dev:     ## prepare for work on the pages: git hooks that keep notebooks clean, JupyterLab
 	@.ci/install dev
 	@$(bin)/nbdev-install-hooks
+	@# found without an activated .venv
+	@git config --file .gitconfig merge.jupyternotebook.driver '"$(CURDIR)/$(bin)/nbdev-merge" %O %A %B %P'
+	@git config --file .gitconfig diff.jupyternotebook.command '"$(CURDIR)/$(bin)/nbdev-diff-driver"'
+	@printf '#!/bin/sh\nexec "%s/$(bin)/nbdev-trust"\n' "$(CURDIR)" > .git/hooks/post-merge
 	@echo "Ready. Start JupyterLab with: $(bin)/jupyter lab nbs"
 
 clean:   ## remove what builds leave behind; .venv and runs/ stay

@@ -55,13 +55,13 @@ def train(
     "Train a preset; every field of it is an option."
     run_training(config, out, resume)
 
-# %% ../nbs/81_cli.ipynb #ec85f24d
+# %% ../nbs/81_cli.ipynb #caf88685
 def sample(
     run:Path, # Run folder
     out:Path, # A file that ends in .npz, or a folder for PNG files
     n:int=5000, # How many images
     step:int|None=None, # Checkpoint; the newest by default
-    solver:Literal['euler', 'heun', 'euler_maruyama']='heun', # How to go from noise to image
+    solver:Literal['euler', 'heun', 'euler_maruyama', 'ddim']='heun', # How to go from noise to image
     steps:int=10, # Steps of the solver
     guidance:float=1., # Classifier-free guidance; 1 is none
     interval:tuple[float,float]=(0., 1.), # Times at which guidance acts

@@ -204,7 +204,7 @@ def train_teacher(
             if step%50==0: bar.set_postfix(loss=f'{loss.item():.3f}')
     return vit.eval(),heads.eval()
 
-# %% ../nbs/12_teachers.ipynb #06da8d91
+# %% ../nbs/12_teachers.ipynb #a4773d49
 def teacher_path(
     kind:str, # A key of `kinds`
 )->Path:
@@ -218,7 +218,9 @@ def save_teacher(
 ):
     "Weights in half precision, with their story in the file's header."
     state = {k:v.detach().half().contiguous() if v.is_floating_point() else v for k,v in vit.state_dict().items()}
-    with write_atomic(path) as partial: save_file(state, partial, metadata={k:str(v) for k,v in record.items()})
+    with write_atomic(path) as partial:
+        save_file(state, partial, metadata={k:str(v) for k,v in record.items()})
+        partial.chmod(0o644)
 
 def head_accuracy(
     vit:VisionTransformer, # Trained

@@ -1,0 +1,131 @@
+"The `urepa` command from end to end, in folders far from the checkout, on the preset `tiny`."
+import json, os, random, signal, subprocess, time
+from hashlib import sha256
+import numpy as np
+import pytest
+from checkout import run, scripts
+
+@pytest.fixture
+def urepa(tmp_path):
+    env = dict(os.environ, UREPA_CACHE=str(tmp_path/'cache'))
+    def call(*args, **kwargs): return run(scripts/'urepa', *args, **dict(dict(cwd=tmp_path, env=env, timeout=500), **kwargs))
+    def good(*args):
+        done = call(*args)
+        assert done.returncode==0, f"urepa {' '.join(map(str, args))} ended with {done.returncode}:\n{done.stderr[-4000:]}"
+        return done.stdout
+    call.good, call.env = good, env
+    return call
+
+def complaint(done, code=1):
+    "The one sentence that a command ends with when it cannot do what it was asked."
+    assert done.returncode==code, f'ended with {done.returncode}, not {code}:\n{done.stdout[-1000:]}\n{done.stderr[-3000:]}'
+    assert 'Traceback' not in done.stderr, done.stderr[-3000:]
+    told = [o for o in done.stderr.splitlines() if o.startswith('urepa: ')]
+    assert len(told)==1 and done.stderr.rstrip().splitlines()[-1]==told[0], f'not one last line that starts with "urepa: ":\n{done.stderr}'
+    return told[0]
+
+def test_info_prints_the_papers_numbers(urepa):
+    told = urepa.good('info', 'sit_down_xl')
+    for number in ('954.4', '109.3'): assert number in told, told
+
+def test_doctor(urepa):
+    told = urepa.good('doctor')
+    for what in ('python', 'torch', 'bfloat16', 'all whole'): assert what in told, told
+
+def test_help(urepa):
+    assert 'urepa demo' in urepa.good('--help')
+    assert '--align.manifold' in urepa.good('train', 'tiny', '--help')
+
+mistakes = {
+    'unknown command': ('trian tiny --out run', 'train'),
+    'unknown preset': ('train fashoin --out run', 'fashion'),
+    'no preset': ('train --out run', 'tiny'),
+    'unknown field': ('train tiny --out run --align.manifol 0', 'align.manifold'),
+    'not a number': ('train tiny --out run --optim.steps many', 'steps'),
+    'grid does not divide': ('train tiny --out run --model.patch-size 5', '5'),
+    'heads do not divide': ('train tiny --out run --model.heads 5', '5'),
+    'block outside the network': ('train tiny --out run --align.block 99', '99'),
+    'unknown teacher': ('train tiny --out run --align.teacher nobody', 'nobody'),
+    'more than there is': ('train tiny --out run --data.limit 1000000', '1000000'),
+    'no such device': ('train tiny --out run --run.device cuda:77', 'cuda:77'),
+    'sampling no run': ('sample nowhere --out run', 'nowhere'),
+    'scoring no run': ('evaluate nowhere', 'nowhere'),
+    'writing below a file': ('train tiny --out file/run', 'file'),
+}
+
+@pytest.mark.parametrize('mistake', mistakes)
+def test_mistake(mistake, urepa, tmp_path):
+    words, named = mistakes[mistake]
+    (tmp_path/'file').write_text('not a folder')
+    told = complaint(urepa(*words.split()))
+    assert named in told, f'{named!r} is not in: {told}'
+    left = [o.name for o in (tmp_path/'run').rglob('*') if o.is_file() and o.name not in ('config.json', 'versions.json', 'log.jsonl')]
+    assert not left, f'left behind: {left}'
+
+@pytest.fixture
+def trained(urepa, tmp_path):
+    urepa.good('train', 'tiny', '--out', 'run')
+    return tmp_path/'run'
+
+def test_train_sample_evaluate_report(urepa, trained, tmp_path):
+    assert (trained/'config.json').exists() and (trained/'versions.json').exists()
+    log = [json.loads(o) for o in (trained/'log.jsonl').read_text().splitlines()]
+    assert log[-1]['step']==20 and {'velocity', 'token', 'manifold'}<=log[-1].keys()
+    urepa.good('sample', 'run', '--n', '60', '--steps', '2', '--out', 'images.npz')
+    urepa.good('sample', 'run', '--n', '20', '--steps', '2', '--out', 'images')
+    images = np.load(tmp_path/'images.npz', allow_pickle=False)['arr_0']
+    assert images.dtype==np.uint8 and images.shape[:3]==(60, 32, 32) and images.std()>0
+    assert len(list((tmp_path/'images').glob('*.png')))==20
+    assert 'real images' in urepa.good('evaluate', 'images.npz')
+    urepa.good('evaluate', 'run', '--n', '40')
+    urepa.good('report', 'run')
+    assert (trained/'report.html').stat().st_size>1000
+
+def test_a_damaged_checkpoint_is_named(urepa, trained):
+    newest = sorted((trained/'checkpoints').iterdir())[-1]
+    for o in newest.rglob('*.safetensors'): o.write_bytes(o.read_bytes()[:-100])
+    done = urepa('sample', 'run', '--n', '4', '--steps', '1', '--step', '20', '--out', 'images.npz')
+    assert newest.name in complaint(done)
+
+def test_resuming_another_run_is_refused(urepa, trained):
+    assert 'model.width' in complaint(urepa('train', 'tiny', '--out', 'run', '--resume', '--model.width', '64'))
+
+def test_starting_over_a_run_is_refused(urepa, trained):
+    assert '--resume' in complaint(urepa('train', 'tiny', '--out', 'run'))
+
+def test_full_disk(urepa, tmp_path):
+    "No file may grow beyond 64 blocks, as if the disk ended there."
+    command = f'ulimit -f 64; exec {str(scripts/"urepa")!r} train tiny --out run --align.weight 0'
+    complaint(run('bash', '-c', command, cwd=tmp_path, env=urepa.env))
+    assert not list((tmp_path/'run').glob('checkpoints/*')), 'half a checkpoint was left behind'
+
+def steps_logged(folder):
+    log = folder/'log.jsonl'
+    return len(log.read_text().splitlines()) if log.exists() else 0
+
+def held(folder):
+    "The last checkpoint's tensors by checksum, and the log without its clock."
+    newest = sorted((folder/'checkpoints').iterdir())[-1]
+    log = [{k:v for k,v in json.loads(o).items() if k!='seconds'} for o in (folder/'log.jsonl').read_text().splitlines()]
+    return newest.name, {str(o.relative_to(newest)):sha256(o.read_bytes()).hexdigest() for o in newest.rglob('*.safetensors')}, log
+
+def test_resume_equals_never_having_stopped(urepa, tmp_path):
+    "Stopped at random steps, by Ctrl-C and by SIGKILL, and continued: the same weights, optimizer and log, bit for bit."
+    words = ['train', 'tiny', '--optim.steps', '120', '--run.save-every', '25', '--run.log-every', '1', '--out']
+    urepa.good(*words, 'whole')
+    for how in (signal.SIGINT, signal.SIGKILL):
+        folder, stop = tmp_path/how.name, random.randrange(5, 100)
+        process = subprocess.Popen([scripts/'urepa', *words, how.name], cwd=tmp_path, env=urepa.env, stderr=subprocess.PIPE, text=True)
+        while steps_logged(folder)<stop and process.poll() is None: time.sleep(.005)
+        process.send_signal(how)
+        done = subprocess.CompletedProcess([], process.wait(60), '', process.stderr.read())
+        if how==signal.SIGINT: assert '--resume' in complaint(done, 130)
+        else: assert done.returncode==-signal.SIGKILL, f'ended with {done.returncode} before it was stopped at step {stop}:\n{done.stderr[-2000:]}'
+        assert steps_logged(folder)<120
+        urepa.good(*words, how.name, '--resume')
+        assert held(folder)==held(tmp_path/'whole'), f'stopped by {how.name} after step {stop}'
+
+def test_demo(urepa, tmp_path):
+    urepa.good('demo', '--steps', '12', '--count', '100', '--out', 'demo')
+    page = (tmp_path/'demo'/'report.html').read_text(encoding='utf-8')
+    assert 'data:image/png;base64,' in page and not [o for o in ('src="http', "src='http", '<link') if o in page], 'the report needs files beside it'
