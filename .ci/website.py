@@ -3,7 +3,7 @@
     website.py stage                 the pages as a website shows them, in _proc
     website.py docs                  those rendered by Quarto, in _site
     website.py preview [--port N] [--no-serve]    those rendered without Quarto, in _preview, and served on this machine"""
-import argparse, ast, copy, functools, html, os, re, shutil, subprocess, sys
+import argparse, ast, copy, functools, html, os, re, shutil, subprocess, sys, unicodedata
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -101,25 +101,40 @@ def docs():
     shutil.move(staged/'_site', root/'_site')
     print(f'The website is in {root/"_site"}')
 
-def mathml(page):
+def styled(m): # browsers that know MathML Core alone show 𝓛 as such, and not as an L with a style
+    kind = {'script':'SCRIPT', 'double-struck':'DOUBLE-STRUCK', 'bold':'BOLD'}.get(m[1])
+    case = 'CAPITAL' if m[2].isupper() else 'SMALL'
+    for name in (f'MATHEMATICAL {kind} {case} {m[2].upper()}', f'{kind} {case} {m[2].upper()}'):
+        try: return f'<mi>{unicodedata.lookup(name)}</mi>'
+        except KeyError: continue
+    return m[0]
+
+def mathml(name, page):
     "Replace TeX by MathML, which browsers show without a script from elsewhere."
     from latex2mathml.converter import convert
     def one(m):
-        tex, block = html.unescape(m[2])[2:-2], 'display' in m[1]
-        return convert(tex.strip(), display='block' if block else 'inline')
+        tex, block = html.unescape(m[2])[2:-2].strip(), 'display' in m[1]
+        tex = re.sub(r'\\(arg|deg|dim|ker|Pr)\b', r'\\operatorname{\1}', tex) # those that the converter lacks
+        try: made = convert(tex, display='block' if block else 'inline')
+        except Exception as e: sys.exit(f'{name}: the equation {tex!r} cannot be shown ({type(e).__name__} {e})')
+        if unknown := re.search(r'>(\\[A-Za-z]+)<', made): sys.exit(f'{name}: the equation {tex!r} uses {unknown[1]}, which is not known')
+        return re.sub(r'<mi mathvariant="([a-z-]+)">([A-Za-z])</mi>', styled, made)
     return re.sub(r'<span class="(math [a-z]+)">(.*?)</span>', one, page, flags=re.S)
 
 def preview(port, serve=True):
     staged, site = stage(), root/'_preview'
     render = subprocess.run([Path(sys.executable).parent/'smalldocs', 'render', '--quiet', staged], stderr=subprocess.PIPE, text=True)
-    print(*(o for o in render.stderr.splitlines() if 'output-file is not read' not in o), sep='\n', end='', file=sys.stderr)
+    for o in render.stderr.splitlines():
+        if 'output-file is not read' not in o and 'grid is ignored' not in o: print(o, file=sys.stderr)
     render.check_returncode()
-    for page in (staged/'_site').rglob('*.html'): page.write_text(mathml(page.read_text(encoding='utf-8')), encoding='utf-8')
+    for page in (staged/'_site').rglob('*.html'): page.write_text(mathml(page.name, page.read_text(encoding='utf-8')), encoding='utf-8')
     shutil.rmtree(site, ignore_errors=True)
     shutil.move(staged/'_site', site)
     if not serve: return
     handler = functools.partial(SimpleHTTPRequestHandler, directory=site)
-    with ThreadingHTTPServer(('127.0.0.1', port), handler) as server:
+    try: server = ThreadingHTTPServer(('127.0.0.1', port), handler)
+    except OSError as e: sys.exit(f'port {port} cannot be used ({e.strerror}); choose another: make preview ARGS="--port 8000"')
+    with server:
         print(f'http://127.0.0.1:{server.server_port}/  (Ctrl-C ends it)', flush=True)
         try: server.serve_forever()
         except KeyboardInterrupt: print()

@@ -31,13 +31,13 @@ def token_loss(
     loss = -cosine(h, z).mean(-1) # [b]
     return (loss if weight is None else weight*loss).mean()
 
-# %% ../nbs/43_align.ipynb #02fde3a9
+# %% ../nbs/43_align.ipynb #956d263d
 @torch.no_grad()
 def cosine_gap(
     h:Tensor, # Tokens of the U-Net, projected and on the teacher's grid, `[b n d]`
     z:Tensor, # Tokens of the teacher, `[b n d]`
 )->tuple[Tensor,Tensor,Tensor]: # Cosine, cosine to the next image's teacher tokens, and their difference; the last is 0 in a batch of one
     "How far the agreement goes beyond what all images share."
-    z = z.float() # CPU autocast cannot roll fp16
+    z = z.float() # autocast on CPUs cannot roll fp16
     own,other = cosine(h, z).mean(),cosine(h, z.roll(1, 0)).mean()
     return own,other,own-other

@@ -66,7 +66,7 @@ def group(
     if pairs=='samples': return tokens.transpose(0, 1)
     return tokens.flatten(0, 1)[chosen][None]
 
-# %% ../nbs/44_manifold.ipynb #5c3c3ae3
+# %% ../nbs/44_manifold.ipynb #90e0a257
 def manifold_loss(
     h:Tensor, # Tokens of the U-Net, `[b n d]`
     z:Tensor, # Tokens of the teacher, `[b n e]`; the widths may differ
@@ -78,7 +78,8 @@ def manifold_loss(
 )->Tensor: # Scalar, fp32; 0 is perfect
     "Mean squared difference between the similarities of the U-Net and of the teacher (Eqs. 3–4)."
     require(pairs in ('tokens', 'samples', 'random'), f"unknown pair set {pairs!r}: choose 'tokens', 'samples' or 'random'")
-    require(h.shape[:2]==z.shape[:2], f'the U-Net has {list(h.shape[:2])} images and tokens and the teacher {list(z.shape[:2])}; resize one of them to the grid of the other')
+    require(h.shape[:2]==z.shape[:2],
+        f'the U-Net has {list(h.shape[:2])} images and tokens and the teacher {list(z.shape[:2])}; resize one of them to the grid of the other')
     b,n = h.shape[:2]
     chosen = torch.randperm(b*n, generator=generator)[:n_random].to(h.device) if pairs=='random' else None
     loss = similarity_gap(*(unit(group(o, pairs, chosen), centre) for o in (h, z))) # one value per set

@@ -41,7 +41,7 @@ class Scale(nn.Module):
         scale,shift = self.linear(F.silu(self.time(times)))[:,None].chunk(2, -1) # each [b 1 d]
         return (1+scale)*h + shift
 
-# %% ../nbs/42_project.ipynb #91d9f3ca
+# %% ../nbs/42_project.ipynb #651350d3
 class Projector(nn.Module):
     "Maps U-Net tokens to the teacher's width and grid (§3, Table 7)."
     def __init__(self,
@@ -58,7 +58,7 @@ class Projector(nn.Module):
         require(order in ('before', 'inside', 'after'), f"unknown order {order!r}: choose 'before', 'inside' or 'after'")
         require(mode in ('bilinear', 'nearest'), f"unknown interpolation {mode!r}: choose 'bilinear' or 'nearest'")
         require(order!='inside' or target_grid%grid==0,
-            f"order 'inside' grows by a whole factor, and from {grid} to {target_grid} tokens per side there is none; choose order 'after' or another block")
+            f"order 'inside' grows by a whole factor and from {grid} to {target_grid} tokens per side there is none; choose order 'after'")
         self.grid,self.target_grid,self.order,self.mode = grid,target_grid,order,mode
         self.factor = target_grid//grid if order=='inside' else 1
         self.mlp = three_layers(in_width, hidden, out_width*self.factor**2)
@@ -68,7 +68,8 @@ class Projector(nn.Module):
         h:Tensor, # Tokens of the aligned block, `[b grid*grid in_width]`
         t:Tensor|None=None, # Time of each image, `[b]`; needed where `time_aware`
     )->Tensor: # `[b target_grid*target_grid out_width]`
-        require(h.shape[1]==self.grid**2, f'{h.shape[1]} tokens came in where a grid of {self.grid}×{self.grid} was expected; build the projector with the grid of the aligned block')
+        require(h.shape[1]==self.grid**2,
+            f'{h.shape[1]} tokens came in where {self.grid}×{self.grid} were expected; build the projector with the grid of the aligned block')
         if self.order=='before': h = resize_tokens(h, self.target_grid, self.mode)
         h = self.mlp(h)
         if self.order=='inside': h = to_tokens(F.pixel_shuffle(to_grid(h), self.factor)) # [b n f*f*d] → [b n*f*f d]

@@ -139,7 +139,7 @@ def contrast(
     partner = torch.arange(len(views)).roll(len(a))
     return F.cross_entropy(similar, partner)
 
-# %% ../nbs/12_teachers.ipynb #02e39327
+# %% ../nbs/12_teachers.ipynb #52464a82
 class Heads(nn.Module):
     "What only the training needs: a classifier and a projection for the contrast."
     def __init__(self,
@@ -160,12 +160,25 @@ def label_loss(
     "Cross-entropy with the labels, a twentieth of each spread over all classes."
     return F.cross_entropy(heads.classify(features), y, label_smoothing=.05)
 
-def supervised_loss(vit, heads, x, y, generator):
+def supervised_loss(
+    vit:VisionTransformer, # In training
+    heads:Heads, # Trained with it
+    x:Tensor, # float in [−1, 1], `[b 1 32 32]`
+    y:Tensor, # Labels, `[b]`
+    generator:torch.Generator, # Source of all draws
+)->Tensor: # scalar
     "The label of one whole, slightly moved view."
     return label_loss(heads, pooled(vit, augment(x, 1, 1., 0., generator)), y)
 
-def self_loss(vit, heads, x, y, generator, labels=0.):
-    "Agreement of two strongly changed, half hidden views; `labels` weighs the label loss besides."
+def self_loss(
+    vit:VisionTransformer, # In training
+    heads:Heads, # Trained with it
+    x:Tensor, # float in [−1, 1], `[b 1 32 32]`
+    y:Tensor, # Labels, `[b]`; looked at only if `labels` is not 0
+    generator:torch.Generator, # Source of all draws
+    labels:float=0., # Weight of the label loss besides
+)->Tensor: # scalar
+    "Agreement of two strongly changed, half hidden views."
     views = torch.cat([augment(x, 3, .6, .4, generator) for _ in range(2)])
     features = pooled(vit, views, .5, generator)
     loss = contrast(*heads.project(features).chunk(2))
@@ -278,7 +291,7 @@ def load(
     require(name in choices, f"unknown teacher {name!r}: choose from {', '.join(choices)}")
     return choices[name]()
 
-# %% ../nbs/12_teachers.ipynb #24f595a1
+# %% ../nbs/12_teachers.ipynb #ce47c08c
 def cache_folder()->Path:
     "Where computed tokens are kept: `$UREPA_CACHE`, or `~/.cache/urepa`."
     return Path(os.environ.get('UREPA_CACHE') or Path.home()/'.cache'/'urepa')
@@ -297,7 +310,7 @@ def cached_tokens(
     teacher:Teacher, # Frozen
     images:Tensor, # uint8 `[n c h w]`
     folder:str|Path|None=None, # Where to keep them; by default `cache_folder`
-    batch:int=500, # Images encoded at once
+    batch:int=100, # Images encoded at once
     progress:bool=True, # Show a bar while encoding
 )->np.ndarray: # float16 `[n tokens d]`, read from the disk as needed
     "Every image's teacher tokens, computed once."
@@ -343,18 +356,18 @@ def neighbour_accuracy(
     near = torch.cat([train[1][(o@x.T).topk(k).indices] for o in test_x.split(500)])
     return (F.one_hot(near).sum(1).argmax(1)==test[1]).float().mean().item()
 
-# %% ../nbs/12_teachers.ipynb #3b00852b
+# %% ../nbs/12_teachers.ipynb #f3bf7b55
 def cosine_between(
     tokens:Tensor, # Tokens of different images, `[b n d]`
-)->tuple[float, float]: # Mean cosine at the same position, and at different positions
+)->tuple[float, float]: # Mean cosine at the same position, and at different positions (0 if there is one only)
     "How alike the tokens of two different images are."
     b,n,_ = tokens.shape
     z = F.normalize(tokens.double(), dim=-1)
     same = (z.sum(0).square().sum(-1)-b).sum().item()
     every = (z.sum((0, 1)).square().sum()-z.sum(1).square().sum()).item()
-    return same/(n*b*(b-1)),(every-same)/(n*(n-1)*b*(b-1))
+    return same/(n*b*(b-1)),(every-same)/(max(n*(n-1), 1)*b*(b-1))
 
-# %% ../nbs/12_teachers.ipynb #4a6ed307
+# %% ../nbs/12_teachers.ipynb #069dd2fb
 def readouts(
     encode, # Images `[b 1 32 32]` in [−1, 1] → features `[b d]`
     limit:int=60_000, # Training images to fit on
@@ -375,4 +388,4 @@ def measure_teacher(
     row = readouts(lambda x: teacher(x).mean(1))|dict(cosine_same_position=round(same, 4), cosine_other_position=round(other, 4))
     if name=='random': return row
     path = teacher_path(name.removeprefix('embedded-'))
-    with safe_open(path, 'pt') as f: return row|dict(training=f.metadata(), sha256=sha256(path))
+    with safe_open(path, 'pt') as f: return row|dict(training=dict(sorted(f.metadata().items())), sha256=sha256(path))
