@@ -16,11 +16,12 @@ test:    ## run every page, and check that pages, package, wheel, commands and d
 	@.ci/install dev
 	@$(bin)/python -m pytest -n $(JOBS) --maxprocesses 8 --dist worksteal $(ARGS)
 
-export:  ## write the package from the pages, and the README from the index page
+export:  ## write the package from the pages, the README from the index page, and the checksums of data/
 	@.ci/install dev
 	@$(bin)/nbdev-export
 	@$(bin)/nbdev-clean
 	@$(bin)/python .ci/readme.py
+	@$(bin)/python .ci/checksums.py
 
 pages:   ## run the pages and store what they show, two at a time; PAGES="nbs/43_align.ipynb" chooses, FLAGS=slow runs slow cells too
 	@.ci/install dev

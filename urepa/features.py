@@ -7,7 +7,7 @@ __all__ = ['classifier_recipe', 'autoencoder_recipe', 'convolution', 'Residual',
            'freeze', 'fit', 'shift_flip', 'train_classifier', 'train_autoencoder', 'fingerprint', 'save',
            'read_weights', 'load', 'classifier', 'autoencoder', 'extract']
 
-# %% ../nbs/60_features.ipynb #94b9c835
+# %% ../nbs/60_features.ipynb #3f2fcb98
 import hashlib,json
 from pathlib import Path
 import torch
@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from safetensors import SafetensorError,safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor,nn
-from tqdm.auto import tqdm
 from .core import UserError,asset,generator,require,write_atomic
+from .core import progress as progress_bar
 from .images import to_model
 
 # %% ../nbs/60_features.ipynb #ae501499
@@ -97,7 +97,7 @@ class Autoencoder(nn.Module):
         "The image as the code remembers it."
         return self.decoder(self.features(x))
 
-# %% ../nbs/60_features.ipynb #93ec8565
+# %% ../nbs/60_features.ipynb #d6a8750e
 def build(
     kind, # `Classifier` or `Autoencoder`
     seed:int, # Decides the initial weights
@@ -130,10 +130,9 @@ def fit(
     optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=epochs*per_epoch, pct_start=.25)
     net.train()
-    for step in (bar := tqdm(range(epochs*per_epoch), disable=not progress, mininterval=1, desc=type(net).__name__)):
+    for step in (bar := progress_bar(range(epochs*per_epoch), type(net).__name__, progress)):
         if step%per_epoch==0: order = torch.randperm(n, generator=generator(seed, 'order', step//per_epoch)).split(batch_size)
-        value = loss(order[step%per_epoch], generator(seed, 'augment', step))
-        value.backward()
+        (value := loss(order[step%per_epoch], generator(seed, 'augment', step))).backward()
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()
@@ -206,7 +205,7 @@ def save(
     about = json.dumps(dict(net=type(net).__name__, **about, fingerprint=fingerprint(tensors)))
     with write_atomic(path) as partial: partial.write_bytes(to_bytes(tensors, dict(about=about)))
 
-# %% ../nbs/60_features.ipynb #5283d5b3
+# %% ../nbs/60_features.ipynb #77ffbba1
 def read_weights(
     path:str|Path, # A file that `save` wrote
 )->tuple[dict, dict]: # name → tensor; what is known about them
@@ -230,7 +229,8 @@ def load(
     "Fill a net from a verified file."
     tensors,about = read_weights(path)
     shapes = [{k:tuple(v.shape) for k,v in o.items()} for o in (tensors, net.state_dict())]
-    require(shapes[0]==shapes[1], f'{path} holds weights of {about.get("net")}, which do not fit this {type(net).__name__}; give the file that belongs to it')
+    require(shapes[0]==shapes[1],
+            f'{path} holds weights of {about.get("net")}, which do not fit this {type(net).__name__}; give the file that belongs to it')
     net.load_state_dict(tensors, assign=True)
     net.about = about
     return freeze(net)
@@ -250,7 +250,7 @@ def autoencoder(
     with torch.device('meta'): net = Autoencoder()
     return load(net, path or asset('weights', 'autoencoder.safetensors'))
 
-# %% ../nbs/60_features.ipynb #1f85a102
+# %% ../nbs/60_features.ipynb #fb27add7
 def extract(
     net:nn.Module, # `classifier` or `autoencoder`, or any net with a method `features`
     images:Tensor, # In [−1, 1], `[n 1 32 32]`
@@ -263,5 +263,5 @@ def extract(
     require(len(images)>0, 'no images to compute features of; give at least one')
     device = next(net.parameters()).device
     with torch.inference_mode():
-        parts = [net.features(o.to(device, torch.float32)).cpu() for o in tqdm(images.split(batch), disable=not progress, desc='features')]
+        parts = [net.features(o.to(device, torch.float32)).cpu() for o in progress_bar(images.split(batch), 'features', progress, unit=' images', unit_scale=batch)]
     return torch.cat(parts)

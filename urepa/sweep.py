@@ -62,7 +62,7 @@ def run_one(
     return [dict(row=row, seed=seed, **find(step), log=log.get(step))
             for step in sweep['score_at']]
 
-# %% ../nbs/63_sweep.ipynb #0159132e
+# %% ../nbs/63_sweep.ipynb #ca2facdd
 def steps_done(
     folder:Path, # Where the sweep's runs lie
     jobs:list, # Pairs of row and seed
@@ -91,7 +91,7 @@ def run_sweep(
             for o in ready:
                 if o.exception(): pool.shutdown(cancel_futures=True); raise o.exception()
             bar.update(steps_done(folder, jobs)-bar.n)
-            bar.set_postfix_str(f'{len(done)}/{len(jobs)} runs scored')
+            bar.set_postfix_str(f'{len(done)}/{len(jobs)} runs scored', refresh=False)
         bar.close()
     rows = sorted((o for job in done for o in job.result()), key=lambda o: (list(sweep['rows']).index(o['row']), o['seed'], o['step']))
     result = dict(sweep=sweep, config=to_dict(row_config(sweep, next(iter(sweep['rows'])), 0)), provenance=provenance(), scores=rows)

@@ -5,21 +5,22 @@
 # %% auto #0
 __all__ = ['kinds', 'default_kind', 'Teacher', 'conv_stem', 'small_vit', 'random', 'augment', 'pooled', 'contrast', 'Heads',
            'label_loss', 'supervised_loss', 'self_loss', 'train_teacher', 'teacher_path', 'save_teacher',
-           'head_accuracy', 'make_teacher', 'embedded', 'read_teacher', 'load', 'cache_folder', 'tokens_key',
-           'cached_tokens', 'linear_readout', 'neighbour_accuracy', 'cosine_between', 'readouts', 'measure_teacher']
+           'head_accuracy', 'make_teacher', 'embedded', 'read_teacher', 'load', 'width_of', 'cache_folder',
+           'tokens_key', 'cached_tokens', 'linear_readout', 'neighbour_accuracy', 'cosine_between', 'readouts',
+           'measure_teacher']
 
-# %% ../nbs/12_teachers.ipynb #0c2e09d9
+# %% ../nbs/12_teachers.ipynb #4bc41038
 import functools,hashlib,os,time
 from pathlib import Path
 import numpy as np
-import torch
+import timm,torch
 import torch.nn.functional as F
 from safetensors import SafetensorError,safe_open
 from safetensors.torch import load_file,save_file
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor,nn
-from tqdm.auto import tqdm
-from .core import asset,generator,grid_side,package_version,provenance,read_json,require,revision,sha256,write_atomic,write_json
+from .core import UserError,asset,generator,grid_side,package_version,provenance,read_json,require,revision,sha256,write_atomic,write_json
+from .core import progress as progress_bar
 from .images import fashion,to_model
 
 # %% ../nbs/12_teachers.ipynb #14a7ed67
@@ -186,7 +187,7 @@ def self_loss(
 
 kinds = dict(supervised=supervised_loss, self=self_loss, both=functools.partial(self_loss, labels=1.))
 
-# %% ../nbs/12_teachers.ipynb #f7eda829
+# %% ../nbs/12_teachers.ipynb #260c4ef8
 def train_teacher(
     kind:str='supervised', # A key of `kinds`
     epochs:float=2.5, # Passes over the training split
@@ -203,7 +204,7 @@ def train_teacher(
     decays = [dict(params=[p for p in params if (p.ndim>1)==flag], weight_decay=.05*flag) for flag in (True, False)]
     opt = torch.optim.AdamW(decays, lr=lr, betas=(.9, .99), fused=True)
     per_epoch,steps = len(images)//batch,round(epochs*(len(images)//batch))
-    with tqdm(range(steps), f'teacher {kind}', disable=not progress, mininterval=2) as bar:
+    with progress_bar(range(steps), f'teacher {kind}', progress) as bar:
         for step in bar:
             epoch,i = divmod(step, per_epoch)
             if i==0: order = torch.randperm(len(images), generator=generator(seed, 'order', epoch))
@@ -291,7 +292,17 @@ def load(
     require(name in choices, f"unknown teacher {name!r}: choose from {', '.join(choices)}")
     return choices[name]()
 
-# %% ../nbs/12_teachers.ipynb #ce47c08c
+# %% ../nbs/12_teachers.ipynb #e1a891da
+def width_of(
+    name:str, # The config's `align.teacher`, or the name of a ViT in timm
+)->int: # Features of a token
+    "How wide a teacher's tokens are, from its architecture alone."
+    if name=='random' or name.split('-')[0]=='embedded': return load(name).width
+    try:
+        with torch.device('meta'): return timm.create_model(name, pretrained=False).embed_dim
+    except (RuntimeError, AttributeError) as e: raise UserError(f"unknown teacher {name!r}: choose 'embedded', 'random' or the name of a ViT in timm") from e
+
+# %% ../nbs/12_teachers.ipynb #8758afc3
 def cache_folder()->Path:
     "Where computed tokens are kept: `$UREPA_CACHE`, or `~/.cache/urepa`."
     return Path(os.environ.get('UREPA_CACHE') or Path.home()/'.cache'/'urepa')
@@ -322,7 +333,7 @@ def cached_tokens(
     except (OSError, ValueError, EOFError): pass
     with write_atomic(path) as partial, open(partial, 'wb') as f:
         np.lib.format.write_array_header_1_0(f, dict(descr='<f2', fortran_order=False, shape=shape))
-        for part in tqdm(images.split(batch), 'teacher tokens', disable=not progress):
+        for part in progress_bar(images.split(batch), 'teacher tokens', progress, unit=' images', unit_scale=batch):
             f.write(teacher(to_model(part.to(device))).half().cpu().numpy().tobytes())
     return np.load(path, mmap_mode='r')
 
