@@ -176,7 +176,7 @@ def try_next(
                 (f'urepa train fashion --out {run}-teacher --align.resize teacher', 'shrink the teacher instead of growing the U-Net (Table 6)')]
     return '<ul>'+''.join(f'<li><code>{c}</code><br>{why}</li>' for c,why in commands)+'</ul>'
 
-# %% ../nbs/80_report.ipynb #52ce13b0
+# %% ../nbs/80_report.ipynb #09603433
 def write_report(
     run:str|Path, # Run folder
 )->Path: # The HTML file
@@ -188,9 +188,12 @@ def write_report(
     aligned = f'block {net.block_index(a.block)} of {net.n_blocks} aligned with the {a.teacher} teacher, λ {a.weight:g}, w {a.manifold:g}' if a.weight else 'no alignment'
     facts = f'Blocks {m.depths}, width {m.width}; {aligned}; step {log[-1]["step"]:,} of {config.optim.steps:,}, batch {config.optim.batch_size}, seed {config.run.seed}.'
     parts = ['<h2>Loss, term by term</h2>', picture(loss_figure(run), 'loss terms over training steps'),
+             '<p class="note">The flow-matching loss hardly tells a good model from a poor one, so it cannot show what alignment brings; the score can.</p>',
              '<h2>Samples while training</h2>', picture(growth_figure(run), 'samples of successive checkpoints'),
+             '<p class="note">The same noise and the same class all the way down a column, through the averaged weights of each checkpoint.</p>',
              '<h2>Score</h2>', score_section(run)]
-    if a.weight: parts += ['<h2>Inside: U-Net blocks against teacher blocks</h2>', picture(cka_figure(run), 'CKA map')]
+    if a.weight: parts += ['<h2>Inside: U-Net blocks against teacher blocks</h2>', picture(cka_figure(run), 'CKA map'),
+                          '<p class="note">How alike two blocks are in what they tell apart, at t = 0.5: 1 is the same up to rotation and scale, 0 unrelated.</p>']
     if any((o/'head_start.json').exists() for o in [asset('results')]):
         parts += ['<h2>What alignment does, over three seeds</h2>', picture(head_start_figure(), 'scores over training with and without alignment'),
                   '<p class="note">From the sweep in the repository, not from this run: mean and range of three seeds, equal steps, everything else equal.</p>']
