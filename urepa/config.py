@@ -143,12 +143,12 @@ def size_presets(
             f'dit_down_{size}':Config(model=down, align=repa, optim=Optim(path='vp', prediction='noise')),
             f'sit_{size}':Config(model=iso, align=dataclasses.replace(repa, block=block, manifold=0.))}
 
-# %% ../nbs/01_config.ipynb #58fe453b
+# %% ../nbs/01_config.ipynb #e43b7a07
 grey = Model(image_size=32, in_channels=1, patch_size=4, width=96, heads=3, depths=(1, 4, 1), n_classes=10)
 presets = dict(
     tiny=Config(Data(limit=256), dataclasses.replace(grey, width=32, heads=2, depths=(1, 2, 1)), Align(hidden=64),
                 Optim(steps=20, batch_size=16, lr=1e-3, ema=.9), Run(log_every=5, save_every=10)),
-    fashion=Config(Data(), grey, Align(hidden=256), Optim(steps=600, batch_size=64, lr=3e-3, warmup=50, ema=.98), Run(log_every=10, save_every=100, keep=0)),
+    fashion=Config(Data(), grey, Align(hidden=256), Optim(steps=600, batch_size=64, lr=4e-3, warmup=50, ema=.98), Run(log_every=10, save_every=100, keep=0)),
     **{k:v for size in sizes for k,v in size_presets(size).items()})
 
 # %% ../nbs/01_config.ipynb #135e5989
