@@ -16,10 +16,9 @@ def test_export_changes_nothing(tmp_path):
     assert not differ, f'{differ} are not what the pages export; change the pages (never the package), then: make export'
 
 def test_everything_is_committed():
-    known = set(git('ls-files'))
-    needed = {*contents(root), *(o.relative_to(root).as_posix() for o in (root/'data').rglob('*') if o.is_file())}
-    needed |= {o.relative_to(root).as_posix() for o in (root/'nbs'/'images').rglob('*') if o.is_file()}
-    assert needed<=known, f'git does not know {sorted(needed-known)}; git add them, or delete them'
+    unknown = set(git('ls-files', '--others', '--exclude-standard', 'nbs', 'urepa', 'data', 'tests'))
+    unknown |= set(contents(root))-set(git('ls-files')) # also what .gitignore hides
+    assert not unknown, f'git does not know {sorted(unknown)}; git add them, or delete them'
 
 def test_readme_is_the_index_page():
     written = succeed(scripts/'python', root/'.ci'/'readme.py', '--print')

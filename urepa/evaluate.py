@@ -36,14 +36,14 @@ def real_features(
     if count: images = images[torch.randperm(len(images), generator=generator('floor', split))[:count]]
     return extract(nets[name](), to_model(images))
 
-# %% ../nbs/62_evaluate.ipynb #1986bd55
+# %% ../nbs/62_evaluate.ipynb #208cc060
 def compare(
     features:Tensor, # Features of the images to be judged, `[n d]`
     name:str, # The net they come from, a key of `nets`
 )->dict: # Fréchet distance, kernel distance, precision and recall
     "All distances between some images and the test split."
     reference = real_features(name)
-    precision,recall = precision_recall(reference, features)
+    precision,recall = precision_recall(features, reference)
     return dict(frechet=frechet_distance(features, reference), kernel=kernel_distance(features, reference), precision=precision, recall=recall)
 
 @lru_cache

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['keys', 'read_sweep', 'row_config', 'run_one', 'steps_done', 'run_sweep', 'curve', 'plot_curves', 'separated']
 
-# %% ../nbs/63_sweep.ipynb #52d83886
+# %% ../nbs/63_sweep.ipynb #e0579fbb
 import math,os,tomllib
 from concurrent.futures import ProcessPoolExecutor,wait
 from multiprocessing import get_context
@@ -14,7 +14,7 @@ import torch
 from .config import nearest,preset,replace_fields,to_dict
 from .core import COLORS,UserError,progress,provenance,read_json,require,write_json
 from .evaluate import score_run
-from .train import read_log,train
+from .train import read_log,saved_steps,train
 
 # %% ../nbs/63_sweep.ipynb #47990a8d
 keys = dict(title=str, preset=str, fields=dict, seeds=list, score_at=list, count=int, sampling=dict, rows=dict)
@@ -42,7 +42,7 @@ def row_config(
     own = {'run.seed':seed, 'optim.steps':max(sweep['score_at']), 'run.save_every':every, 'run.keep':0, 'run.device':'cpu'}
     return replace_fields(preset(sweep['preset']), {**own, **sweep['fields'], **sweep['rows'][row]})
 
-# %% ../nbs/63_sweep.ipynb #fd24bfe5
+# %% ../nbs/63_sweep.ipynb #26b57f74
 def run_one(
     sweep:dict, # What `read_sweep` returns
     row:str, # Name of a row
@@ -54,6 +54,7 @@ def run_one(
     torch.set_num_threads(threads)
     out,config = Path(folder)/f'{row}-{seed}',row_config(sweep, row, seed)
     train(config, out, resume=(out/'config.json').exists(), show=False)
+    if saved_steps(out)[-1]<config.optim.steps: raise KeyboardInterrupt(f'{out} was stopped')
     sampling = dict(count=sweep['count'], **sweep['sampling'])
     def standing(): return read_json(out/'results.json')['scores'] if (out/'results.json').exists() else []
     def find(step): return next((o for o in standing() if o['step']==step and o['sampling']==sampling), None)
@@ -62,7 +63,7 @@ def run_one(
     return [dict(row=row, seed=seed, **find(step), log=log.get(step))
             for step in sweep['score_at']]
 
-# %% ../nbs/63_sweep.ipynb #ca2facdd
+# %% ../nbs/63_sweep.ipynb #60a6f769
 def steps_done(
     folder:Path, # Where the sweep's runs lie
     jobs:list, # Pairs of row and seed
@@ -81,18 +82,16 @@ def run_sweep(
     "Do what is missing of a sweep and write its result."
     sweep,folder = read_sweep(path),Path(folder)
     jobs = [(row,seed) for seed in sweep['seeds'] for row in sweep['rows']]
-    total = len(jobs)*max(sweep['score_at'])
-    with ProcessPoolExecutor(min(workers or os.cpu_count(), len(jobs)), mp_context=get_context('spawn')) as pool:
-        waiting = {pool.submit(run_one, sweep, row, seed, folder) for row,seed in jobs}
-        done,bar = set(),progress(None, f'sweep {Path(path).stem}', show, total=total, initial=steps_done(folder, jobs), unit=' steps')
-        while waiting:
-            ready,waiting = wait(waiting, timeout=2, return_when='FIRST_EXCEPTION')
-            done |= ready
-            for o in ready:
-                if o.exception(): pool.shutdown(cancel_futures=True); raise o.exception()
-            bar.update(steps_done(folder, jobs)-bar.n)
-            bar.set_postfix_str(f'{len(done)}/{len(jobs)} runs scored', refresh=False)
-        bar.close()
+    bar = progress(None, f'sweep {Path(path).stem}', show, total=len(jobs)*max(sweep['score_at']), initial=steps_done(folder, jobs), unit=' steps')
+    with bar, ProcessPoolExecutor(min(workers or os.cpu_count(), len(jobs)), mp_context=get_context('spawn')) as pool:
+        done,waiting = set(),{pool.submit(run_one, sweep, row, seed, folder) for row,seed in jobs}
+        try:
+            while waiting:
+                ready,waiting = wait(waiting, timeout=2, return_when='FIRST_COMPLETED')
+                done |= {o.result() and o for o in ready}
+                bar.update(steps_done(folder, jobs)-bar.n)
+                bar.set_postfix_str(f'{len(done)}/{len(jobs)} runs scored', refresh=False)
+        except BaseException: pool.shutdown(cancel_futures=True); raise
     rows = sorted((o for job in done for o in job.result()), key=lambda o: (list(sweep['rows']).index(o['row']), o['seed'], o['step']))
     result = dict(sweep=sweep, config=to_dict(row_config(sweep, next(iter(sweep['rows'])), 0)), provenance=provenance(), scores=rows)
     write_json(out, result)
