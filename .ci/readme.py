@@ -1,4 +1,5 @@
-"""Writes README.md from nbs/index.ipynb; `readme.py --print` shows it instead. Prose as it stands, code in fences, what cells showed as text."""
+"""Writes README.md from nbs/index.ipynb; `readme.py --print` shows it instead. Prose as it stands, code in fences, what cells showed as text;
+a cell that shows Markdown is replaced by it."""
 import json, posixpath, re, sys
 from pathlib import Path
 
@@ -15,9 +16,14 @@ def shown(output):
         sys.exit('nbs/index.ipynb shows a picture from a cell; save the picture in nbs/images and show it with ![what](images/name.png)')
     return ''.join(output.get('text', data.get('text/plain', ''))).strip()
 
+def table(output): # what a cell shows as Markdown
+    return prose(''.join(output.get('data', {}).get('text/markdown', '')).strip())
+
 def code(cell):
     source = ''.join(cell['source'])
     if re.search(r'^#\|\s*(hide|export|default_exp)', source, flags=re.M): return ''
+    if tables := '\n\n'.join(filter(None, map(table, cell['outputs']))): return tables
+    if re.search(r'^#\|\s*echo:\s*false', source, flags=re.M): return ''
     said = '\n'.join(filter(None, map(shown, cell['outputs'])))
     return f'```python\n{source.strip()}\n```' + (f'\n\n```\n{said}\n```' if said else '')
 

@@ -7,6 +7,6 @@ def left_behind(): return {o for o in (root/'nbs').rglob('*') if not {'__pycache
 @pytest.mark.parametrize('page', pages(), ids=name)
 def test_page(page):
     before = left_behind()
-    done = run(scripts/'nbdev-test', page)
+    done = run(scripts/'nbdev-test', page, timeout=550)
     if done.returncode: pytest.fail(f'{done.stdout[-2000:]}\n{done.stderr[-6000:]}', pytrace=False)
     assert left_behind()==before, 'the page leaves files in nbs/; let it write to a temporary folder'

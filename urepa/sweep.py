@@ -63,7 +63,7 @@ def run_one(
     return [dict(row=row, seed=seed, **find(step), log=log.get(step))
             for step in sweep['score_at']]
 
-# %% ../nbs/63_sweep.ipynb #60a6f769
+# %% ../nbs/63_sweep.ipynb #8aebb1fe
 def steps_done(
     folder:Path, # Where the sweep's runs lie
     jobs:list, # Pairs of row and seed
@@ -80,6 +80,7 @@ def run_sweep(
     show:bool=True, # Progress bar over the steps of all runs
 )->dict: # The result
     "Do what is missing of a sweep and write its result."
+    from urepa.sweep import run_one # by its full name, so that other processes find it also when this runs in a notebook
     sweep,folder = read_sweep(path),Path(folder)
     jobs = [(row,seed) for seed in sweep['seeds'] for row in sweep['rows']]
     bar = progress(None, f'sweep {Path(path).stem}', show, total=len(jobs)*max(sweep['score_at']), initial=steps_done(folder, jobs), unit=' steps')
