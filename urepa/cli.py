@@ -15,10 +15,10 @@ from fastcore.docments import docments
 from .config import Config,field_names,nearest,preset,presets,replace_fields
 from .core import UserError,package_version,read_json,require
 
-# %% ../nbs/81_cli.ipynb #56c29bc6
+# %% ../nbs/81_cli.ipynb #dc1b9b0b
 def demo(
     out:Path=Path('runs/demo'), # Run folder; an unfinished one is continued
-    steps:int=600, # Training steps
+    steps:int=400, # Training steps
     count:int=5000, # Images that are sampled and scored
     seed:int=0, # Names every random draw
 ):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['keys', 'read_sweep', 'row_config', 'run_one', 'steps_done', 'run_sweep', 'curve', 'plot_curves', 'separated']
 
-# %% ../nbs/63_sweep.ipynb #e0579fbb
+# %% ../nbs/63_sweep.ipynb #9fe6ceac
 import math,os,tomllib
 from concurrent.futures import ProcessPoolExecutor,wait
 from multiprocessing import get_context
@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from .config import nearest,preset,replace_fields,to_dict
 from .core import COLORS,UserError,progress,provenance,read_json,require,write_json
-from .evaluate import score_run
+from .evaluate import defaults,score_run
 from .train import read_log,saved_steps,train
 
 # %% ../nbs/63_sweep.ipynb #47990a8d
@@ -42,7 +42,7 @@ def row_config(
     own = {'run.seed':seed, 'optim.steps':max(sweep['score_at']), 'run.save_every':every, 'run.keep':0, 'run.device':'cpu'}
     return replace_fields(preset(sweep['preset']), {**own, **sweep['fields'], **sweep['rows'][row]})
 
-# %% ../nbs/63_sweep.ipynb #26b57f74
+# %% ../nbs/63_sweep.ipynb #7e234dbe
 def run_one(
     sweep:dict, # What `read_sweep` returns
     row:str, # Name of a row
@@ -55,7 +55,7 @@ def run_one(
     out,config = Path(folder)/f'{row}-{seed}',row_config(sweep, row, seed)
     train(config, out, resume=(out/'config.json').exists(), show=False)
     if saved_steps(out)[-1]<config.optim.steps: raise KeyboardInterrupt(f'{out} was stopped')
-    sampling = dict(count=sweep['count'], **sweep['sampling'])
+    sampling = dict(count=sweep['count'], **defaults|sweep['sampling'])
     def standing(): return read_json(out/'results.json')['scores'] if (out/'results.json').exists() else []
     def find(step): return next((o for o in standing() if o['step']==step and o['sampling']==sampling), None)
     for step in sweep['score_at']: find(step) or score_run(out, step=step, **sampling)
