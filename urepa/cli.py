@@ -15,7 +15,7 @@ from fastcore.docments import docments
 from .config import Config,field_names,nearest,preset,presets,replace_fields
 from .core import UserError,package_version,read_json,require
 
-# %% ../nbs/81_cli.ipynb #dc1b9b0b
+# %% ../nbs/81_cli.ipynb #8cc8fe2f
 def demo(
     out:Path=Path('runs/demo'), # Run folder; an unfinished one is continued
     steps:int=400, # Training steps
@@ -26,7 +26,7 @@ def demo(
     from urepa.evaluate import draw,score_run,write_samples
     from urepa.report import score_rows,write_report
     start = time.perf_counter()
-    config = replace_fields(preset('fashion'), {'optim.steps':steps, 'run.seed':seed, 'run.save_every':max(1, steps//6)})
+    config = replace_fields(preset('fashion'), {'optim.steps':steps, 'run.seed':seed, 'run.save_every':-(-steps//6)})
     run_training(config, out, resume=(out/'config.json').exists())
     write_samples(*draw(out, 100), out/'samples')
     score = score_run(out, count, show=True)
@@ -116,7 +116,7 @@ def info(
     print(f"block {told['aligned']} of {told['blocks']} is aligned with {a.teacher}" if a.weight else 'no alignment')
     print('MACs of one image; papers call them FLOPs. U-REPA counts the projector and leaves attention out, SiT and DiT count the network with attention.')
 
-# %% ../nbs/81_cli.ipynb #a8c79e3f
+# %% ../nbs/81_cli.ipynb #760b1161
 def speed(
     device:str, # e.g. `'cpu'`
     dtype, # A torch dtype
@@ -151,7 +151,7 @@ def doctor():
         device=torch.cuda.get_device_name() if device=='cuda' else f'cpu, {torch.get_num_threads()} threads',
         float32=f'{full:,.0f} GFLOP/s', bfloat16=f'{half:,.0f} GFLOP/s, {half/full:.1f} times float32',
         compile=f'torch.compile can use {compiler}' if compiler else 'no C++ compiler: torch.compile will not work; install g++',
-        embedded=embedded_files(), cache=f'{cache}, {shutil.disk_usage(cache if cache.exists() else Path.home()).free/1e9:.0f} GB free',
+        embedded=embedded_files(), cache=f'{str(cache).replace(str(Path.home()), "~", 1)}, {shutil.disk_usage(cache if cache.exists() else Path.home()).free/1e9:.0f} GB free',
         quarto=shutil.which('quarto') or 'not installed: needed only for make docs',
         **{name:package_version(name) or f'missing: pip install {name}' for name in ('timm', 'diffusers', 'accelerate', 'torch-fidelity', 'torchvision')})
     for what,value in found.items(): print(f'{what:15} {value}')
