@@ -42,7 +42,7 @@ def test_wheel(wheel, tmp_path):
     where = succeed(python, '-c', 'import urepa; print(urepa.__file__)', **here).strip()
     assert str(site) in where, f'urepa came from {where}, not from the wheel'
     succeed(python, '-c', used, **here)
-    assert 'tiny' in succeed(python.parent/'urepa', 'info', 'tiny', **here)
+    assert 'encoder' in succeed(python.parent/'urepa', 'info', 'tiny', **here)
 
 used = """
 from urepa.images import fashion

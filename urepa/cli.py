@@ -6,11 +6,12 @@
 __all__ = ['commands', 'demo', 'run_training', 'train', 'sample', 'evaluate', 'report', 'sweep', 'info', 'speed',
            'embedded_files', 'doctor', 'overview', 'with_help', 'parse', 'call_of', 'main']
 
-# %% ../nbs/81_cli.ipynb #a83f5e9a
-import contextlib,inspect,io,os,re,shutil,sys,time
+# %% ../nbs/81_cli.ipynb #79f4c937
+import contextlib,dataclasses,inspect,io,os,re,shutil,sys,time
 from functools import partial
 from pathlib import Path
 from typing import Annotated,Literal
+import torch
 from fastcore.docments import docments
 from .config import Config,field_names,nearest,preset,presets,replace_fields
 from .core import UserError,package_version,read_json,require
@@ -101,29 +102,31 @@ def sweep(
     run_sweep(file, out, folder/file.stem, workers)
     print(f'{out} is written')
 
-# %% ../nbs/81_cli.ipynb #4ef79844
+# %% ../nbs/81_cli.ipynb #5ac7e523
 def info(
     config:Config, # The preset, with its fields as options
 ):
     "Parameters and multiply–accumulates of a preset, a line per stage."
     from urepa.project import Projector
     from urepa.teachers import width_of
-    from urepa.unet import describe,summary
+    from urepa.unet import UNet,describe,summary
     m,a,projector = config.model,config.align,None
-    if a.weight: projector = Projector(m.width, width_of(a.teacher), a.hidden, grid=8, target_grid=16, order=a.order, mode=a.mode, time_aware=a.time_aware)
+    with torch.device('meta'): grid = UNet(**dataclasses.asdict(m)).block_grid(a.block)
+    if a.weight: projector = Projector(m.width, width_of(a.teacher), a.hidden, grid, 2*grid, a.order, a.mode, a.time_aware)
     told = describe(m, projector, a.block)
+    unit,scale = ('G', 1e9) if told['total']>1e9 else ('M', 1e6)
     print(summary(told))
     print(f"block {told['aligned']} of {told['blocks']} is aligned with {a.teacher}" if a.weight else 'no alignment')
-    print('MACs of one image; papers call them FLOPs. U-REPA counts the projector and leaves attention out, SiT and DiT count the network with attention.')
+    print(f"{told['parameters']/1e6:,.1f} M parameters; MACs of one image, which papers call FLOPs: {told['linear']/scale:.1f} {unit} as U-REPA counts (attention's two products left out), "
+          f"{told['total']/scale:.1f} {unit} with them")
 
-# %% ../nbs/81_cli.ipynb #760b1161
+# %% ../nbs/81_cli.ipynb #a19dd21b
 def speed(
     device:str, # e.g. `'cpu'`
     dtype, # A torch dtype
     n:int=1024, # Side of the matrices
 )->float: # GFLOP/s, the best of five
     "How fast this machine multiplies matrices."
-    import torch
     a = torch.randn(n, n, device=device).to(dtype)
     def once():
         start = time.perf_counter()
@@ -142,7 +145,6 @@ def embedded_files()->str: # A sentence
 
 def doctor():
     "What this machine can do: torch, precision, compile, embedded files, optional tools."
-    import torch
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     full,half = speed(device, torch.float32),speed(device, torch.bfloat16)
     compiler = shutil.which('g++') or shutil.which('clang++')
