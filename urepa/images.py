@@ -9,7 +9,7 @@ __all__ = ['class_names', 'largest', 'suffixes', 'read_idx', 'fashion', 'to_mode
            'dataset_source', 'embedded_source', 'open_source']
 
 # %% ../nbs/10_images.ipynb #f82247d1
-import functools,gzip,io,math,os,re,tarfile,unicodedata,warnings,zlib
+import functools,gzip,hashlib,io,math,os,re,tarfile,unicodedata,warnings,zlib
 from collections.abc import Callable,Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,7 +128,7 @@ def load_image(
         array = np.array(centre_crop(upright(image, grey), size))
     return torch.from_numpy(array).reshape(size, size, -1).permute(2, 0, 1).contiguous()
 
-# %% ../nbs/10_images.ipynb #cbe42def
+# %% ../nbs/10_images.ipynb #2eb1b03f
 @dataclass(frozen=True)
 class Source:
     "Labelled images in a fixed order."
@@ -136,6 +136,7 @@ class Source:
     classes:list # Names, one a label
     length:int|None # Images; `None` where only the end of the stream tells
     read:Callable # `read(start, stop)` yields `(name, label, opened)`, where `opened()` is a Pillow image
+    key:Callable # `key()` is a checksum of names and labels, where they are known beforehand
 
 suffixes = '.png', '.jpg', '.jpeg', '.jpe', '.webp', '.bmp', '.gif', '.tif', '.tiff', '.ppm', '.pgm'
 
@@ -154,7 +155,8 @@ def listed_source(
     "A source whose items are known beforehand."
     def read(start, stop):
         for o in items[start:stop]: yield printable(o[0]), o[1], functools.partial(opened, o)
-    return Source(name, classes, len(items), read)
+    def key(): return hashlib.sha256(repr([o[:2] for o in items]).encode('utf-8', 'backslashreplace')).hexdigest()[:16]
+    return Source(name, classes, len(items), read, key)
 
 # %% ../nbs/10_images.ipynb #44426f21
 def walk(
@@ -235,7 +237,7 @@ def tar_source(
     label = {o:k for k,o in enumerate(classes)}
     return listed_source(str(folder), classes, [(name, label[text], *rest) for name,text,*rest in items], lambda o: Image.open(io.BytesIO(read_piece(*o[2:]))))
 
-# %% ../nbs/10_images.ipynb #39a729be
+# %% ../nbs/10_images.ipynb #09862445
 def read_bytes(
     stored:dict, # `bytes` or `path`, as `datasets` stores an image
 )->Image.Image:
@@ -300,7 +302,7 @@ def dataset_source(
     rows = Forward(data) if streaming else lambda start, stop: data.select(range(start, min(stop, len(data))))
     def read(start, stop):
         for k,o in enumerate(rows(start, stop), start): yield str(k), o[label], functools.partial(read_bytes, o[image])
-    return Source(f'hf:{name}', classes, None if streaming else len(data), read)
+    return Source(f'hf:{name}', classes, None if streaming else len(data), read, str)
 
 # %% ../nbs/10_images.ipynb #805b0897
 def embedded_source(

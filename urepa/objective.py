@@ -135,6 +135,7 @@ def build_objective(
     align,optim,seed = config.align,config.optim,config.run.seed
     net = seeded(lambda: UNet(**dataclasses.asdict(config.model)), seed, 'net')
     grid = net.block_grid(align.block)
+    require(not align.weight or teacher_grid>=grid, f'the teacher {align.teacher} has {teacher_grid}×{teacher_grid} tokens, fewer than the {grid}×{grid} of block {align.block}; choose a deeper block, or prepare with a teacher of a larger grid')
     target = grid if align.resize=='teacher' else teacher_grid
     make = lambda: Projector(config.model.width, teacher_width, align.hidden, grid, target, align.order, align.mode, align.time_aware)
     projector = seeded(make, seed, 'projector') if align.weight else None

@@ -5,21 +5,22 @@
 # %% auto #0
 __all__ = ['kinds', 'default_kind', 'Teacher', 'conv_stem', 'small_vit', 'random', 'augment', 'pooled', 'contrast', 'Heads',
            'label_loss', 'supervised_loss', 'self_loss', 'train_teacher', 'teacher_path', 'save_teacher',
-           'head_accuracy', 'make_teacher', 'embedded', 'read_teacher', 'load', 'width_of', 'cache_folder',
-           'tokens_key', 'cached_tokens', 'linear_readout', 'neighbour_accuracy', 'cosine_between', 'readouts',
-           'measure_teacher']
+           'head_accuracy', 'make_teacher', 'embedded', 'read_teacher', 'load', 'timm_vit', 'width_of', 'read_weights',
+           'fill', 'timm_teacher', 'fingerprint', 'teacher_cost', 'linear_readout', 'neighbour_accuracy',
+           'cosine_between', 'readouts', 'measure_teacher']
 
 # %% ../nbs/12_teachers.ipynb #4bc41038
-import functools,hashlib,os,time
+import functools,hashlib,sys,time
 from pathlib import Path
-import numpy as np
 import timm,torch
 import torch.nn.functional as F
 from safetensors import SafetensorError,safe_open
 from safetensors.torch import load_file,save_file
+from timm.data import resolve_model_data_config
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor,nn
-from .core import UserError,asset,generator,grid_side,package_version,provenance,read_json,require,revision,sha256,write_atomic,write_json
+from .config import nearest
+from .core import UserError,asset,count_macs,generator,grid_side,package_version,provenance,read_json,require,revision,sha256,write_atomic,write_json
 from .core import progress as progress_bar
 from .images import fashion,to_model
 
@@ -30,9 +31,10 @@ class Teacher(nn.Module):
         vit:VisionTransformer, # Any timm ViT; it is frozen
         mean=(.5,), # What `vit` wants subtracted from images in [0, 1], per channel
         std=(.5,), # What it wants them divided by
+        mode:str='bicubic', # Interpolation, where images have another size than its own
     ):
         super().__init__()
-        self.vit = vit.requires_grad_(False)
+        self.vit,self.mode = vit.requires_grad_(False),mode
         self.register_buffer('mean', torch.tensor(mean).reshape(-1, 1, 1))
         self.register_buffer('std', torch.tensor(std).reshape(-1, 1, 1))
         self.width,self.depth,self.grid = vit.embed_dim,len(vit.blocks),grid_side(vit.patch_embed.num_patches)
@@ -45,9 +47,10 @@ class Teacher(nn.Module):
     def prepare(self,
         images:Tensor, # float in [−1, 1], `[b c h w]`
     )->Tensor: # As `vit` wants them
-        "Resize and normalise; grey becomes colour if `mean` has three channels."
+        "Resize and normalise; channels become as many as `mean` has."
         size = self.vit.patch_embed.img_size
-        if size and tuple(images.shape[-2:])!=tuple(size): images = F.interpolate(images, size, mode='bicubic', antialias=True)
+        if len(self.mean)==1 and images.shape[1]==3: images = (images*images.new_tensor((.299, .587, .114))[:,None,None]).sum(1, keepdim=True)
+        if size and tuple(images.shape[-2:])!=tuple(size): images = F.interpolate(images, size, mode=self.mode)
         return ((images+1)/2-self.mean)/self.std
 
     @torch.no_grad()
@@ -55,7 +58,8 @@ class Teacher(nn.Module):
         images:Tensor, # float in [−1, 1], `[b c h w]`
     )->Tensor: # Patch tokens after the final norm, `[b n d]`
         "What the student is aligned with."
-        return self.vit.forward_features(self.prepare(images))[:,self.vit.num_prefix_tokens:]
+        tokens = self.vit.forward_features(self.prepare(images))[:,self.vit.num_prefix_tokens:]
+        return self.vit.fc_norm(tokens) if isinstance(self.vit.norm, nn.Identity) else tokens
 
     @torch.no_grad()
     def blocks(self,
@@ -286,56 +290,93 @@ def read_teacher(
 def load(
     name:str, # The config's `align.teacher`
     seed:int=0, # Names the weights of `'random'`
+    grid:int=16, # Tokens per side, for those whose size can be chosen
 )->Teacher:
     "A teacher by name."
     choices = dict(embedded=embedded, random=functools.partial(random, seed), **{f'embedded-{o}':functools.partial(embedded, o) for o in kinds})
-    require(name in choices, f"unknown teacher {name!r}: choose from {', '.join(choices)}")
-    return choices[name]()
+    if name in choices: return choices[name]()
+    near = nearest(name, choices) if '@' not in name and not timm.is_model(name.split('.')[0]) and ':' not in name else None
+    require(near is None, f'unknown teacher {name!r}: {near}; or give a ViT of timm, as NAME or as NAME@FILE with a file of weights')
+    return timm_teacher(name, grid)
 
 # %% ../nbs/12_teachers.ipynb #e1a891da
+def timm_vit(
+    name:str, # A ViT in timm
+    **kwargs, # For `timm.create_model`
+)->nn.Module:
+    "The architecture of that name, with random weights."
+    try: vit = timm.create_model(name, pretrained=False, num_classes=0, **kwargs)
+    except (RuntimeError, TypeError, OSError) as e: raise UserError(f"unknown teacher {name!r}: choose 'embedded', 'random' or the name of a ViT in timm ({e})") from e
+    parts = 'patch_embed', 'blocks', 'norm', 'num_prefix_tokens', 'embed_dim'
+    require(all(hasattr(vit, o) for o in parts), f'{name} is not a plain ViT: it has no single grid of tokens; choose one whose name starts with vit_')
+    return vit
+
 def width_of(
     name:str, # The config's `align.teacher`, or the name of a ViT in timm
 )->int: # Features of a token
     "How wide a teacher's tokens are, from its architecture alone."
     if name=='random' or name.split('-')[0]=='embedded': return load(name).width
-    try:
-        with torch.device('meta'): return timm.create_model(name, pretrained=False).embed_dim
-    except (RuntimeError, AttributeError) as e: raise UserError(f"unknown teacher {name!r}: choose 'embedded', 'random' or the name of a ViT in timm") from e
+    with torch.device('meta'): return timm_vit(name.split('@')[0]).embed_dim
 
-# %% ../nbs/12_teachers.ipynb #8758afc3
-def cache_folder()->Path:
-    "Where computed tokens are kept: `$UREPA_CACHE`, or `~/.cache/urepa`."
-    return Path(os.environ.get('UREPA_CACHE') or Path.home()/'.cache'/'urepa')
+# %% ../nbs/12_teachers.ipynb #1b539181
+def read_weights(
+    path:str|Path, # `.safetensors`, or what `torch.save` wrote
+)->dict: # name → tensor, perhaps nested
+    "Weights from a file, opened as data."
+    require(Path(path).is_file(), f'{path} does not exist; give a file of weights after the @')
+    try: return load_file(path) if str(path).endswith('.safetensors') else torch.load(path, map_location='cpu', weights_only=True)
+    except Exception as e: raise UserError(f'{path} cannot be read as weights ({type(e).__name__}: {str(e).splitlines()[0] if str(e) else ""}); fetch it again, or give a .safetensors file') from e
 
-def tokens_key(
+def fill(
+    vit:nn.Module, # Takes the weights
+    path:str|Path, # In timm's layout or the one of the family's authors
+):
+    "Load a file of weights into an architecture."
+    remedy = 'name the architecture that the file belongs to'
+    try: state = sys.modules[type(vit).__module__].checkpoint_filter_fn(read_weights(path), vit)
+    except (RuntimeError, AttributeError, KeyError) as e: raise UserError(f'{path} does not fit the teacher ({e}); {remedy}') from e
+    own,state = vit.state_dict(),{k:v for k,v in state.items() if not k.startswith('head.')}
+    odd = sorted(own.keys()^state.keys()) or [k for k in own if own[k].shape!=state[k].shape]
+    require(not odd, f'{path} and the teacher disagree about {len(odd)} weights, the first is {odd[0] if odd else None}; {remedy}')
+    vit.load_state_dict(state)
+
+def timm_teacher(
+    name:str, # A ViT in timm, or `NAME@FILE`
+    grid:int=16, # Tokens per side
+)->Teacher:
+    "A ViT of timm with its weights and its own preprocessing."
+    name,_,file = name.partition('@')
+    with torch.device('meta'): patch = timm_vit(name).patch_embed.patch_size[0]
+    vit = timm_vit(name, img_size=patch*grid)
+    if file: fill(vit, file)
+    else:
+        try: vit = timm.create_model(name, pretrained=True, num_classes=0, img_size=patch*grid)
+        except (OSError, RuntimeError) as e:
+            raise UserError(f"the weights of {name} cannot be fetched; on a machine with network run python -c \"import timm; timm.create_model('{name}', pretrained=True)\", "
+                            f'or get a file of them and pass {name}@FILE') from e
+    given = resolve_model_data_config(vit)
+    return Teacher(vit, given['mean'], given['std'], given['interpolation'] if given['interpolation'] in ('bicubic', 'bilinear') else 'bicubic')
+
+def fingerprint(
     teacher:Teacher, # Its weights and preprocessing count, not its name
-    images:Tensor, # uint8 `[n c h w]`
 )->str: # 16 hexadecimal digits
-    "A name for the tokens of these images under these weights."
+    "A name for the function that a teacher computes."
     state = sorted(teacher.state_dict().items())
-    digest = hashlib.sha256(repr((tuple(images.shape), [(k,tuple(v.shape)) for k,v in state])).encode())
-    for o in [*(v for _,v in state), images]: digest.update(o.detach().cpu().contiguous().numpy())
+    digest = hashlib.sha256(repr((teacher.mode, [(k,tuple(v.shape)) for k,v in state])).encode())
+    for _,v in state: digest.update(v.detach().cpu().contiguous().numpy())
     return digest.hexdigest()[:16]
 
-def cached_tokens(
-    teacher:Teacher, # Frozen
-    images:Tensor, # uint8 `[n c h w]`
-    folder:str|Path|None=None, # Where to keep them; by default `cache_folder`
-    batch:int=100, # Images encoded at once
-    progress:bool=True, # Show a bar while encoding
-)->np.ndarray: # float16 `[n tokens d]`, read from the disk as needed
-    "Every image's teacher tokens, computed once."
-    path = Path(folder or cache_folder())/f'tokens-{tokens_key(teacher, images)}.npy'
-    shape,device = (len(images), teacher.grid**2, teacher.width),teacher.mean.device
-    try:
-        tokens = np.load(path, mmap_mode='r')
-        if tokens.shape==shape and tokens.dtype==np.float16: return tokens
-    except (OSError, ValueError, EOFError): pass
-    with write_atomic(path) as partial, open(partial, 'wb') as f:
-        np.lib.format.write_array_header_1_0(f, dict(descr='<f2', fortran_order=False, shape=shape))
-        for part in progress_bar(images.split(batch), 'teacher tokens', progress, unit=' images', unit_scale=batch):
-            f.write(teacher(to_model(part.to(device))).half().cpu().numpy().tobytes())
-    return np.load(path, mmap_mode='r')
+# %% ../nbs/12_teachers.ipynb #fa65e6c3
+def teacher_cost(
+    name:str, # A ViT in timm
+    grid:int=16, # Tokens per side
+)->dict: # `macs`, `parameters` and `bytes` of half-precision tokens, per image
+    "What one image costs."
+    with torch.device('meta'):
+        patch = timm_vit(name).patch_embed.patch_size[0]
+        teacher = Teacher(timm_vit(name, img_size=patch*grid), [.5]*3, [.5]*3)
+        macs = count_macs(lambda: teacher(torch.zeros(1, 3, patch*grid, patch*grid)))['total']
+    return dict(pixels=patch*grid, parameters=sum(p.numel() for p in teacher.parameters()), macs=macs, bytes=2*grid*grid*teacher.width)
 
 # %% ../nbs/12_teachers.ipynb #802b20f1
 def linear_readout(
