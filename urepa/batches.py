@@ -127,17 +127,18 @@ class FromImages:
     )->Tensor: # float32 `[b n d]`
         return packed['tokens'].float()
 
-# %% ../nbs/15_batches.ipynb #ff95fea0
+# %% ../nbs/15_batches.ipynb #0a52f84d
 def embedded_store(
     images:int, # The first so many of the training split
-    teacher:Teacher, # Its weights and preprocessing count
+    teacher:Teacher|None, # Its weights and preprocessing count
     show:bool=True, # Progress bar, should it have to be made
 )->Store:
     "Embedded images with a teacher's tokens, made once."
-    folder = cache_folder()/f'fashion-{images}-{fingerprint(teacher)}'
+    folder = cache_folder()/f'fashion-{images}-{fingerprint(teacher) if teacher else "pixels"}'
+    device = str(teacher.mean.device) if teacher else 'cpu'
     recipe = Recipe('pixels', '', 32, grey=True, batch=100, shard=5000)
     for attempt in (1, 2):
-        try: return prepare(embedded_source(images), folder, recipe, str(teacher.mean.device), show=show, teacher=teacher)
+        try: return prepare(embedded_source(images), folder, recipe, device, show=show, teacher=teacher)
         except UserError:
             if attempt==2: raise
             shutil.rmtree(folder)
@@ -167,7 +168,7 @@ def check_fit(
     held = meta['teacher']['name'].split('@')[0]
     agree('align.teacher', config.align.teacher.split('@')[0], held, f"pass --align.teacher {meta['teacher']['name']}, or prepare another store")
 
-# %% ../nbs/15_batches.ipynb #cf6ee4cb
+# %% ../nbs/15_batches.ipynb #551ca678
 class TrainingData:
     "Latents, labels and teacher tokens of a run, by step."
     def __init__(self,
@@ -193,7 +194,7 @@ class TrainingData:
         check_fit(data, c)
         limit = c.data.limit or len(data)
         revisits = c.optim.steps*c.optim.batch_size>limit
-        if name or data.teacher is None or not revisits: return data
+        if name or not revisits: return data
         store = embedded_store(limit, data.teacher)
         store.meta['teacher'] = data.meta['teacher']
         return store

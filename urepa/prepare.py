@@ -226,7 +226,7 @@ def clear_left(
         except ProcessLookupError: o.unlink(missing_ok=True)
         except (PermissionError, ValueError): pass
 
-# %% ../nbs/14_prepare.ipynb #2f84e188
+# %% ../nbs/14_prepare.ipynb #d6fa93dd
 def make_shards(
     work:Prepare, # This process's part
     rank:int, # Which process
@@ -264,8 +264,8 @@ def prepare(
     (out/'shards').mkdir(parents=True, exist_ok=True)
     if rank==0:
         hold_to_plan(out, plan(source, encoder))
-        check_space(source, encoder, out, show)
         if components_kept(recipe.tokens) and encoder.teacher: write_basis(source, encoder, out)
+        check_space(source, encoder, out, show)
     wait()
     if components_kept(recipe.tokens) and encoder.teacher: write_basis(source, encoder, out)
     make_shards(Prepare(source, out, encoder, tolerance, workers), rank, world, show)

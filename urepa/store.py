@@ -60,7 +60,7 @@ def unpack_tokens(
     if 'scale' in packed: return tokens*packed['scale'].float()
     return tokens if basis is None else tokens@basis['components'].to(tokens)+basis['mean'].to(tokens)
 
-# %% ../nbs/13_store.ipynb #0100391d
+# %% ../nbs/13_store.ipynb #ac8d18d0
 def shard_paths(
     folder:str|Path, # The store
     k:int, # Number of the shard
@@ -79,7 +79,8 @@ def write_shard(
     with write_atomic(path) as partial:
         partial.touch()
         mode = partial.stat().st_mode
-        save_file({name:v.contiguous() for name,v in tensors.items()}, partial)
+        try: save_file({name:v.contiguous() for name,v in tensors.items()}, partial)
+        except SafetensorError as e: raise OSError(str(e)) from e # e.g. a full disk
         partial.chmod(mode)
     write_json(about, dict(file=f'shards/{path.name}', samples=len(tensors['label']), bytes=path.stat().st_size, sha256=sha256(path),
                            tensors={name:[str(v.dtype).removeprefix('torch.'), list(v.shape[1:])] for name,v in tensors.items()}, skipped=skipped))
