@@ -59,7 +59,7 @@ def show_code(nb, here, names, address):
     parts_of, cells = {id(cell):parts for cell,parts in exported(nb)}, []
     for cell in nb.cells:
         if cell.cell_type=='markdown': cell.source = names.link(cell.source, here)
-        if opening := re.match(r'(# .*\n+(?:> .*\n)+)(.+)', cell.source, flags=re.S): # nbdev keeps the title and the `>` line, no more
+        if opening := re.match(r'(# [^\n]*\n+(?:> [^\n]*\n)+)(.+)', cell.source, flags=re.S): # nbdev keeps the title and the `>` line, no more
             cells.append(mk_cell(opening[1], cell_type='markdown'))
             cell.source = opening[2].strip()
         for n,(name,code) in enumerate(parts_of.get(id(cell), [])):

@@ -3,7 +3,7 @@ import json, re
 from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 import pytest, yaml
-from checkout import copy_to, name, pages, root, scripts, succeed
+from checkout import copy_to, name, pages, read_pages, root, scripts, succeed
 
 def entries(contents):
     "The pages that a sidebar names, in its order."
@@ -44,6 +44,10 @@ def dead(site):
             lacks = not target.exists() or parts.fragment and target in found and unquote(parts.fragment) not in found[target].ids
             if lacks: yield f'{page.relative_to(site)} leads to {link}'
 
+def beginnings(prose):
+    "How each paragraph below a page's title and `>` line begins, as far as nothing in it can become a link."
+    return [re.split(r'[`"\n]', o)[0] for o in re.split(r'\n\n+', prose) if not o.startswith(('# ', '> '))]
+
 def test_website(tmp_path):
     copy = copy_to(tmp_path/'urepa')
     succeed(scripts/'python', '.ci/website.py', 'preview', '--no-serve', cwd=copy)
@@ -51,6 +55,9 @@ def test_website(tmp_path):
     rendered = {o.relative_to(site).with_suffix('').as_posix() for o in site.rglob('*.html')}
     assert {name(o) for o in pages()}<=rendered, f'not rendered: {({name(o) for o in pages()})-rendered}'
     assert not (broken := sorted(set(dead(site)))), 'dead links:\n' + '\n'.join(broken)
+    shown = {o.name:(staged/f'{o.name}.ipynb').read_text(encoding='utf-8') for o in read_pages()}
+    lost = [(o.name, start) for o in read_pages() for start in beginnings(o.prose[0]) if start not in shown[o.name]]
+    assert not lost, f'the website leaves out paragraphs: {lost}'
     failing = [o.name for o in staged.rglob('*.ipynb') if 'Traceback (most recent call last)' in json.dumps(json.loads(o.read_text(encoding='utf-8')))]
     assert not failing, f'{failing} show a traceback'
     unrendered = [o.name for o in site.rglob('*.html') if re.search(r'class="math (inline|display)"', o.read_text(encoding='utf-8'))]

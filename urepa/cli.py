@@ -19,7 +19,7 @@ from .core import UserError,package_version,read_json,require
 # %% ../nbs/81_cli.ipynb #8cc8fe2f
 def demo(
     out:Path=Path('runs/demo'), # Run folder; an unfinished one is continued
-    steps:int=400, # Training steps
+    steps:int=600, # Training steps
     count:int=5000, # Images that are sampled and scored
     seed:int=0, # Names every random draw
 ):
