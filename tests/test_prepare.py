@@ -6,9 +6,28 @@ import torch
 from PIL import Image
 from checkout import run, scripts
 from test_commands import complaint, urepa # noqa: F401 (the fixture)
+from urepa.cli import main
 from urepa.core import read_json, sha256
 from urepa.images import class_names, fashion
 from urepa.store import Store
+
+@pytest.fixture
+def inside(tmp_path, monkeypatch, capsys):
+    "`urepa` within this process: the one sentence of a mistake, or what was printed."
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('UREPA_CACHE', str(tmp_path/'cache'))
+    def call(*words):
+        code = 0
+        try: main(list(words))
+        except SystemExit as e: code = e.code
+        told = capsys.readouterr()
+        return subprocess.CompletedProcess(words, code, told.out, told.err)
+    def good(*words):
+        done = call(*words)
+        assert done.returncode==0, done.stderr
+        return done.stdout
+    call.good = good
+    return call
 
 small = ['--codec', 'pixels', '--teacher', 'embedded', '--size', '32', '--grey', '--device', 'cpu']
 
@@ -68,7 +87,7 @@ def test_from_files_to_training(urepa, tmp_path):
     log = [json.loads(o) for o in (tmp_path/'run'/'log.jsonl').read_text().splitlines()]
     assert log[-1]['step']==200 and log[-1]['velocity']<log[0]['velocity'] and log[-1]['token']<log[0]['token']
 
-def test_latents_and_a_vit_of_timm(urepa, tmp_path):
+def test_latents_and_a_vit_of_timm(inside, tmp_path):
     "An autoencoder's folder, a ViT's file, int8 tokens: prepared, checked, shown, trained on; another scale is refused."
     import timm
     from diffusers import AutoencoderKL
@@ -76,26 +95,26 @@ def test_latents_and_a_vit_of_timm(urepa, tmp_path):
                   up_block_types=('UpDecoderBlock2D',)*2).save_pretrained(tmp_path/'vae')
     torch.save(timm.create_model('vit_tiny_patch16_224', num_classes=0).state_dict(), tmp_path/'vit.pth')
     garments(tmp_path/'images', 60)
-    urepa.good('prepare', '--images', 'images', '--codec', 'vae', '--teacher', 'vit_tiny_patch16_224@vit.pth', '--size', '64', '--grid', '8', '--tokens', 'int8',
+    inside.good('prepare', '--images', 'images', '--codec', 'vae', '--teacher', 'vit_tiny_patch16_224@vit.pth', '--size', '64', '--grid', '8', '--tokens', 'int8',
                '--shard', '32', '--device', 'cpu', '--out', 'store')
     meta = read_json(tmp_path/'store'/'store.json')
     assert meta['tensors']['moments']==['float16', [8, 32, 32]] and meta['tensors']['tokens']==['int8', [64, 192]] and meta['codec']['scale']==[.18215]
-    urepa.good('prepare', '--out', 'store', '--verify', '--inspect')
+    inside.good('prepare', '--out', 'store', '--verify', '--inspect')
     words = ['train', 'tiny', '--data.limit', '0', '--data.store', 'store', '--data.codec', 'vae', '--model.in-channels', '4', '--align.teacher', 'vit_tiny_patch16_224', '--out']
-    assert '0.18215' in complaint(urepa(*words, 'run'))
-    urepa.good(*words, 'run', '--data.scale', '.18215')
-    assert 'data.scale was (0.18215,) and is now (0.5,)' in complaint(urepa(*words, 'run', '--resume', '--data.scale', '.5'))
-    assert "'vit_tiny_patch16_224'" in complaint(urepa(*words[:-3], '--align.teacher', 'embedded', '--data.scale', '.18215', '--out', 'other'))
+    assert '0.18215' in complaint(inside(*words, 'refused'))
+    inside.good(*words, 'run', '--data.scale', '.18215')
+    assert 'data.scale was (0.18215,) and is now (0.5,)' in complaint(inside(*words, 'run', '--resume', '--data.scale', '.5'))
+    assert "'vit_tiny_patch16_224'" in complaint(inside(*words[:-3], '--align.teacher', 'embedded', '--data.scale', '.18215', '--out', 'other'))
 
-def test_a_teacher_whose_grid_is_too_small(urepa, tmp_path):
+def test_a_teacher_whose_grid_is_too_small(inside, tmp_path):
     garments(tmp_path/'images', 20)
     import timm
     torch.save(timm.create_model('vit_tiny_patch16_224', num_classes=0).state_dict(), tmp_path/'vit.pth')
-    urepa.good('prepare', '--images', 'images', '--codec', 'pixels', '--grey', '--teacher', 'vit_tiny_patch16_224@vit.pth', '--size', '32', '--grid', '2', '--device', 'cpu', '--out', 'store')
-    told = complaint(urepa('train', 'tiny', '--data.limit', '0', '--data.store', 'store', '--align.teacher', 'vit_tiny_patch16_224', '--out', 'run'))
+    inside.good('prepare', '--images', 'images', '--codec', 'pixels', '--grey', '--teacher', 'vit_tiny_patch16_224@vit.pth', '--size', '32', '--grid', '2', '--device', 'cpu', '--out', 'store')
+    told = complaint(inside('train', 'tiny', '--data.limit', '0', '--data.store', 'store', '--align.teacher', 'vit_tiny_patch16_224', '--out', 'run'))
     assert '2×2 tokens, fewer than the 4×4' in told
 
-def test_tar_files_and_datasets(urepa, tmp_path):
+def test_tar_files_and_datasets(inside, tmp_path):
     from datasets import load_dataset
     garments(tmp_path/'images', 40)
     (tmp_path/'tars').mkdir()
@@ -106,7 +125,7 @@ def test_tar_files_and_datasets(urepa, tmp_path):
     load_dataset('imagefolder', data_dir=str(tmp_path/'images'), cache_dir=str(tmp_path/'hf'))['train'].to_parquet(str(tmp_path/'parquet'/'train.parquet'))
     labels = sorted(fashion('train')[1][:40].tolist())
     for name,words in dict(tars=['tars'], parquet=['hf:parquet'], streamed=['hf:parquet', '--streaming']).items():
-        urepa.good('prepare', '--images', *words, *small, '--shard', '16', '--out', name)
+        inside.good('prepare', '--images', *words, *small, '--shard', '16', '--out', name)
         store = Store(tmp_path/name)
         assert sorted(store.read(range(40), ('label',))['label'].tolist())==labels or name=='tars', name
         assert len(store)==40 and store.meta['classes'][0]=='0 t-shirt', store.meta['classes']
@@ -150,35 +169,35 @@ def sources(tmp_path):
     (tmp_path/'cut.tar').write_bytes((tmp_path/'cut.tar').read_bytes()[:5000])
 
 @pytest.mark.parametrize('mistake', mistakes)
-def test_mistake(mistake, urepa, sources, tmp_path):
+def test_mistake(mistake, inside, sources, tmp_path):
     words, named = mistakes[mistake]
-    told = complaint(urepa('prepare', '--out', 'store', *small, *words.split()))
+    told = complaint(inside('prepare', '--out', 'store', *small, *words.split()))
     assert named in told, f'{named!r} is not in: {told}'
     left = [o.name for o in (tmp_path/'store').rglob('*') if o.is_file() and o.name!='plan.json']
     assert not left, f'left behind: {left}'
 
-def test_damaged_stores_are_named(urepa, sources, tmp_path):
+def test_damaged_stores_are_named(inside, sources, tmp_path):
     words = ['prepare', '--images', 'garments', *small, '--shard', '8', '--out', 'store']
-    urepa.good(*words)
+    inside.good(*words)
     path = tmp_path/'store'/'shards'/'000001.safetensors'
     whole = path.read_bytes()
     path.write_bytes(whole[:-200]+bytes([whole[-200]^1])+whole[-199:])
-    assert '000001' in complaint(urepa('prepare', '--out', 'store', '--verify'))
+    assert '000001' in complaint(inside('prepare', '--out', 'store', '--verify'))
     path.write_bytes(whole[:-1])
     train = ['train', 'tiny', '--data.limit', '0', '--data.store', 'store', '--out', 'run']
-    assert '000001' in complaint(urepa(*train))
+    assert '000001' in complaint(inside(*train))
     path.with_suffix('.json').unlink() # what the message advises
     (tmp_path/'store'/'store.json').unlink()
-    urepa.good(*words)
+    inside.good(*words)
     assert path.read_bytes()==whole
     meta = read_json(tmp_path/'store'/'store.json')
     (tmp_path/'store'/'store.json').write_text(json.dumps(dict(meta, version=99)))
-    assert 'version 99' in complaint(urepa(*train))
+    assert 'version 99' in complaint(inside(*train[:-1], 'again'))
 
-def test_going_on_with_another_recipe_is_refused(urepa, sources, tmp_path):
+def test_going_on_with_another_recipe_is_refused(inside, sources, tmp_path):
     words = ['prepare', '--images', 'garments', *small, '--out', 'store']
-    urepa.good(*words)
+    inside.good(*words)
     (tmp_path/'store'/'store.json').unlink()
-    assert "was 'float16' and is now 'int8'" in complaint(urepa(*words, '--tokens', 'int8'))
+    assert "was 'float16' and is now 'int8'" in complaint(inside(*words, '--tokens', 'int8'))
     Image.new('L', (4, 4)).save(tmp_path/'garments'/'0 t-shirt'/'new.png')
-    assert 'images was 20 and is now 21' in complaint(urepa(*words))
+    assert 'images was 20 and is now 21' in complaint(inside(*words))

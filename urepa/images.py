@@ -237,7 +237,7 @@ def tar_source(
     label = {o:k for k,o in enumerate(classes)}
     return listed_source(str(folder), classes, [(name, label[text], *rest) for name,text,*rest in items], lambda o: Image.open(io.BytesIO(read_piece(*o[2:]))))
 
-# %% ../nbs/10_images.ipynb #09862445
+# %% ../nbs/10_images.ipynb #7ab4d8a3
 def read_bytes(
     stored:dict, # `bytes` or `path`, as `datasets` stores an image
 )->Image.Image:
@@ -276,11 +276,12 @@ def open_dataset(
 ): # A `Dataset` or `IterableDataset`
     "What `datasets` opens under a name."
     from datasets import load_dataset,load_from_disk
+    if Path(name).is_dir(): name = str(Path(name).resolve()) # else `parquet` and `json` would mean formats
     kept = any((Path(name)/o).exists() for o in ('state.json', 'dataset_dict.json'))
     try:
         data = load_from_disk(name) if kept else load_dataset(name, split=split, streaming=streaming)
         return data[split] if hasattr(data, 'keys') else data
-    except (OSError, ValueError, KeyError, RuntimeError) as e:
+    except Exception as e: # of any of the libraries below
         told = str(e).splitlines()[0] if str(e) else type(e).__name__
         raise UserError(f'the data set {name} (split {split}) cannot be opened: {told}; give the name of one on the hub, or a folder of Parquet, Arrow or image files') from e
 
