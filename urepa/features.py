@@ -290,7 +290,7 @@ def in_colour(
     "Grey images as colour images of equal channels."
     return images.expand(-1, 3, -1, -1)
 
-# %% ../nbs/60_features.ipynb #9ac0369d
+# %% ../nbs/60_features.ipynb #b378466f
 class Inception(nn.Module):
     "FID's net (torch-fidelity's), with the features of sFID."
     name = 'inception'
@@ -301,11 +301,12 @@ class Inception(nn.Module):
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3,URL_INCEPTION_V3 # seconds to import
         path = Path(path or Path(torch.hub.get_dir())/'checkpoints'/URL_INCEPTION_V3.split('/')[-1])
         remedy = f'download {URL_INCEPTION_V3} and give the file with --weights'
+        here = path.exists()
         try:
-            if path.exists(): torch.load(path, weights_only=True, map_location='meta')
-            self.net = FeatureExtractorInceptionV3('inception', ['2048', 'logits_unbiased'], str(path) if path.exists() else None)
-        except OSError as e: raise UserError(f"Inception's weights are not at {path} and could not be fetched ({e}); {remedy}") from e
-        except (RuntimeError, AttributeError, TypeError, EOFError, pickle.UnpicklingError) as e:
+            if here: torch.load(path, weights_only=True, map_location='meta')
+            self.net = FeatureExtractorInceptionV3('inception', ['2048', 'logits_unbiased'], str(path) if here else None)
+        except (OSError, RuntimeError, AttributeError, TypeError, EOFError, pickle.UnpicklingError) as e:
+            require(here, f"Inception's weights are not at {path} and could not be fetched ({e}); {remedy}")
             raise UserError(f"{path} does not hold Inception's weights as torch-fidelity keeps them ({' '.join(str(e).split())[:120]}); {remedy}") from e
         self.checksum = sha256(path)
         self.net.Mixed_6d.register_forward_hook(self.remember)

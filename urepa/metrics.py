@@ -79,12 +79,12 @@ def frechet_distance(
     require(len(a.mean)==len(b.mean), f'features of width {len(a.mean)} and {len(b.mean)} come from different nets; compare features of one net')
     return max(0., ((a.mean-b.mean).square().sum()+a.cov.trace()+b.cov.trace()-2*overlap(a, b)).item())
 
-# %% ../nbs/61_metrics.ipynb #9dec0a51
+# %% ../nbs/61_metrics.ipynb #060d489a
 class Moments:
     "Mean and covariance of features that come in batches; memory does not depend on their number."
     def __init__(self,
         width:int, # Features of an image
-        block:int=1024, # Rows that are collected before they are worked in
+        block:int=2048, # Rows that are collected before they are worked in
     ):
         self.n,self.mean,self.scatter = 0,torch.zeros(width, dtype=torch.float64),torch.zeros(width, width, dtype=torch.float64)
         self.waiting,self.block = [],block
@@ -121,7 +121,8 @@ class Moments:
         return self
 
     def statistics(self)->Statistics:
-        "Mean and covariance of all that was taken in."
+        "Mean and covariance of all that was taken in; with their factor where it is small."
+        if not self.n and self.waiting: return statistics(torch.cat(self.waiting))
         self.flush()
         require(self.n>=2, f'{self.n} row of features has no spread; give the features of at least 2 images')
         require(bool(self.mean.isfinite().all()), 'features hold NaN or infinity; leave out the images they come from, or find out what broke them')

@@ -16,10 +16,11 @@ from torch import Tensor
 from .cka import cka_map,plot_cka
 from .config import Config
 from .core import COLORS,generator,read_json,require,write_atomic
-from .evaluate import draw,nets
+from .evaluate import nets
 from .flow import add_noise,linear
 from .images import class_names,fashion,image_grid,to_model
 from .mismatch import resize_tokens
+from .samples import draw
 from .teachers import load
 from .train import load_net,read_log,saved_steps
 
