@@ -198,14 +198,15 @@ def close_output(
     write_json(store.record, plan)
     shutil.rmtree(store.parts)
 
-# %% ../nbs/55_samples.ipynb #11ca697c
+# %% ../nbs/55_samples.ipynb #721d5f80
 def processes(
     device:str='auto', # As asked for
 )->tuple: # This process's number, how many there are, a function that waits for all, the device of this one
     "Which of how many processes this is, as `torchrun` or `accelerate launch` started it."
     if int(os.environ.get('WORLD_SIZE', 1))==1: return 0,1,lambda: None,device
     from accelerate import PartialState
-    state = PartialState(cpu=device=='cpu')
+    state = PartialState(cpu=device=='cpu' or not torch.cuda.is_available())
+    require(state.num_processes==int(os.environ['WORLD_SIZE']), f"{os.environ['WORLD_SIZE']} processes were started and {state.num_processes} found; start them with torchrun")
     return state.process_index,state.num_processes,state.wait_for_everyone,str(state.device)
 
 # %% ../nbs/55_samples.ipynb #fced8919
