@@ -141,7 +141,7 @@ def write_samples(
     write_pngs(out, 0, array)
     write_json(out/'labels.json', [] if labels is None else labels.tolist())
 
-# %% ../nbs/55_samples.ipynb #65618b6f
+# %% ../nbs/55_samples.ipynb #54c63269
 class Blocks:
     "The parts of one file: blocks of images, each a file named by the numbers that it holds."
     def __init__(self, out:Path): self.out,self.parts,self.record = out,out.with_name(f'{out.name}.parts'),out.with_suffix('.json')
@@ -195,6 +195,8 @@ def close_output(
 ):
     "Put a complete set in its place, with its record."
     store.finish(plan['n'], None if labels is None else labels.numpy())
+    left = store.out.glob('*.partial') if store.out.is_dir() else store.out.parent.glob(f'{store.out.name}.*.partial')
+    for o in left: o.unlink() # half a file, of a process that was killed while it wrote
     write_json(store.record, plan)
     shutil.rmtree(store.parts)
 
