@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Annotated,Literal
 import torch
 from fastcore.docments import docments
-from .config import Config,field_names,nearest,preset,presets,replace_fields
-from .core import UserError,package_version,read_json,require
+from .config import Config,Sampling,field_names,nearest,preset,presets,replace_fields
+from .core import UserError,package_version,pick_device,provenance,read_json,require,write_json
 
 # %% ../nbs/81_cli.ipynb #8cc8fe2f
 def demo(
@@ -24,8 +24,9 @@ def demo(
     seed:int=0, # Names every random draw
 ):
     "Train the `fashion` preset with U-REPA on the embedded images, sample it, score it, and write a report."
-    from urepa.evaluate import draw,score_run,write_samples
+    from urepa.evaluate import score_run
     from urepa.report import score_rows,write_report
+    from urepa.samples import draw,write_samples
     start = time.perf_counter()
     config = replace_fields(preset('fashion'), {'optim.steps':steps, 'run.seed':seed, 'run.save_every':-(-steps//6)})
     run_training(config, out, resume=(out/'config.json').exists())
@@ -111,30 +112,42 @@ def look_after(
 # %% ../nbs/81_cli.ipynb #caf88685
 def sample(
     run:Path, # Run folder
-    out:Path, # A file that ends in .npz, or a folder for PNG files
+    out:Path, # A file that ends in .npz (ADM's form) or .png (one sheet), or a folder for PNG files
     n:int=5000, # How many images
     step:int|None=None, # Checkpoint; the newest by default
-    solver:Literal['euler', 'heun', 'euler_maruyama', 'ddim']='heun', # How to go from noise to image
-    steps:int=10, # Steps of the solver
-    guidance:float=1., # Classifier-free guidance; 1 is none
-    interval:tuple[float,float]=(0., 1.), # Times at which guidance acts
-    seed:int=0, # Image i depends on the seed and on i alone
+    how:Sampling=Sampling(), # How images are drawn
 ):
-    "Sample images of a run, balanced over its classes."
-    from urepa.evaluate import draw,write_samples
-    write_samples(*draw(run, n, step, solver, steps, guidance, interval, seed, show=True), out)
-    print(f'{n:,} images in {out}')
+    "Sample images of a run; repeat the command to continue, start it with torchrun for many processes."
+    from urepa.samples import processes,sample_files
+    try: sample_files(run, out, n, how, step)
+    except KeyboardInterrupt: raise KeyboardInterrupt('stopped, what is drawn is kept; repeat the command to continue') from None
+    if processes(how.device)[0]==0: print(f'{n:,} images in {out}')
 
 def evaluate(
-    samples:Path, # An .npz file, a folder of PNG files, or a run folder, which is sampled first
+    samples:Path, # An .npz file, a folder of images, or a run folder, which is sampled first
     n:int=5000, # Images to sample from a run folder
+    reference:str='fashion', # Folder or .npz file of real images, or of their statistics; 'fashion' is the embedded test split
+    features:Literal['fashion', 'inception', 'dinov2']='fashion', # Feature nets: both embedded ones, FID's Inception, or DINOv2
+    weights:Path|None=None, # File of Inception's or DINOv2's weights
+    keep:int=10_000, # Images whose features precision, recall and kernel distance compare; 0 takes all
+    device:str='auto', # Where the feature nets compute
+    out:Path|None=None, # JSON file for the result
+    statistics:Path|None=None, # .npz file: store the statistics of these images as a reference, and do not score them
 ):
-    "Score samples against the test split, beside what real images score."
-    from urepa.evaluate import evaluate as score_images,read_samples,score_run
-    from urepa.report import score_rows
-    score = score_run(samples, n, show=True) if (samples/'config.json').exists() else score_images(*read_samples(samples))
-    print(f'{score["count"]:,} images')
-    for what,value,floor in score_rows(score): print(f'{what:45} {value:9.3f}   real images {floor:9.3f}')
+    "Score samples against real images, beside what real images score."
+    from urepa.evaluate import describe,score_run,write_reference
+    from urepa.evaluate import evaluate as score_images
+    from urepa.features import feature_nets
+    from urepa.samples import Images
+    nets = None if features=='fashion' and device=='auto' else tuple(feature_nets(features, weights, pick_device(device)))
+    require(weights is None or features!='fashion', 'the embedded nets bring their own weights; leave out --weights, or choose inception or dinov2')
+    if statistics is not None:
+        require(features!='fashion', 'statistics are of one net; choose --features inception or dinov2')
+        return write_reference(statistics, nets[0], Images(samples), keep, show=True)
+    if (samples/'config.json').exists(): score = score_run(samples, n, show=True, reference=reference, nets=nets)
+    else: score = score_images(samples, reference=reference, nets=nets, keep=keep, show=True)
+    print(describe(score))
+    if out is not None: write_json(out, dict(score, provenance=provenance()))
 
 def report(
     run:Path, # Run folder
@@ -153,6 +166,25 @@ def sweep(
     from urepa.sweep import run_sweep
     run_sweep(file, out, folder/file.stem, workers)
     print(f'{out} is written')
+
+# %% ../nbs/81_cli.ipynb #2bd8d5a9
+def compare(
+    results:list[Path], # Run folders that were scored, results of sweeps or of urepa evaluate; the first is what the others are compared with
+    out:Path=Path('compare.png'), # The figure; the table goes into an .md file beside it
+):
+    "Compare scores: a table and a figure with the spread of the seeds, and steps to reach a level."
+    from urepa.compare import compare as compare_results
+    print(compare_results(results, out))
+    print(f'{out} and {out.with_suffix(".md")} are written', file=sys.stderr)
+
+def export(
+    run:Path, # Run folder
+    out:Path, # A folder that does not exist yet
+    step:int|None=None, # Checkpoint; the newest by default
+):
+    "Write a run as a diffusers pipeline with a model card, to load with UREPAPipeline.from_pretrained or to publish."
+    from urepa.pipeline import export as export_run
+    print(f'{export_run(run, out, step)} is written')
 
 # %% ../nbs/81_cli.ipynb #5ac7e523
 def info(
@@ -228,6 +260,7 @@ def with_help(
     from tyro.conf import Positional,arg
     def option(name, o):
         if name=='config': return o.replace(annotation=Annotated[Config, arg(name='')], default=config, kind=o.KEYWORD_ONLY)
+        if o.annotation is Sampling: return o.replace(annotation=Annotated[Sampling, arg(name='')], kind=o.KEYWORD_ONLY)
         first = o.default is o.empty and name!='out'
         kind = Positional[o.annotation] if first else o.annotation
         return o.replace(annotation=Annotated[kind, arg(help=notes[name], metavar=name.upper() if first else None)], kind=o.KEYWORD_ONLY)

@@ -140,6 +140,45 @@ class Config:
     optim: Optim = field(default_factory=Optim)
     run: Run = field(default_factory=Run)
 
+# %% ../nbs/01_config.ipynb #04b3ffe9
+@dataclass(frozen=True)
+class Sampling:
+    "How images are drawn from a run."
+    solver: Literal['euler', 'heun', 'multistep', 'euler_maruyama', 'ddim'] = 'heun'
+    "how to go from noise to image"
+    steps: int = 10
+    "steps of the solver"
+    guidance: float = 1.
+    "strength of guidance; 1 is none"
+    interval: tuple[float, float] = (0., 1.)
+    "times at which guidance acts"
+    seed: int = 0
+    "image i depends on the seed and on i alone"
+    labels: str = 'balanced'
+    "'balanced' (every class in turn), 'random', or labels such as 3,3,7, taken in turn"
+    weak: str = ''
+    "run folder whose network guides in place of the null label (autoguidance)"
+    weak_step: int | None = None
+    "checkpoint of it; the newest by default"
+    grid: Literal['uniform', 'shifted', 'quadratic'] = 'uniform'
+    "where the steps are spent: evenly, at high noise, or near the image"
+    shift: float = 3.
+    "how much the shifted grid favours high noise"
+    last: float | None = None
+    "time at which the last step starts; 0.04 for euler_maruyama, what the grid says for others"
+    diffusion: float = 2.
+    "fresh noise of euler_maruyama in multiples of t; REPA takes 2"
+    precision: Literal['float32', 'bfloat16'] = 'float32'
+    "arithmetic of the network"
+    state: Literal['float32', 'float64'] = 'float32'
+    "arithmetic of the solver; REPA takes float64"
+    compile: bool = False
+    "compile the network first: a minute or more, then faster"
+    batch_size: int = 256
+    "images in work at once; changes memory and time, not the images"
+    device: str = 'auto'
+    "'auto', 'cpu', 'cuda', …"
+
 # %% ../nbs/01_config.ipynb #9c6dfe0f
 sizes = dict(b=(768, 12, (5, 5, 5), (12,)), l=(1024, 16, (9, 14, 9), (24,)), xl=(1152, 16, (10, 16, 10), (28,)))
 repa = Align(teacher='vit_base_patch14_dinov2')
