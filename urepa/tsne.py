@@ -73,13 +73,13 @@ def tsne(
     x:Tensor, # `[n d]`
     perplexity:float=30., # Neighbours that each point tries to keep
     seed:int=0, # Of the optimisation
-)->Tensor: # `[n 2]`
+)->Tensor: # `[n 2]`, float64
     "A plane on which neighbours stay neighbours (van der Maaten & Hinton 2008)."
     from sklearn.manifold import TSNE # here, because it takes a second to import
     x = check_features(x)
     require(perplexity>=1, f'perplexity {perplexity} keeps no neighbour; give at least 1, usually 5 to 50')
     require(len(x)>3*perplexity, f'{len(x)} points are too few for perplexity {perplexity}; give more than {int(3*perplexity)}, or lower it')
-    return torch.from_numpy(TSNE(perplexity=perplexity, init='pca', random_state=seed).fit_transform(x.numpy()))
+    return torch.from_numpy(TSNE(perplexity=perplexity, init='pca', random_state=seed).fit_transform(x.numpy())).double()
 
 # %% ../nbs/71_tsne.ipynb #cb54c32d
 def plot_cloud(
