@@ -61,7 +61,7 @@ def test_evaluate_and_compare(urepa, made, tmp_path):
     assert 'real images' in told and (tmp_path/'compare.md').exists() and Image.open(tmp_path/'compare.png').size[0]>300
     result = json.loads((tmp_path/'0-fashion.json').read_text())
     made_of = result['samples']['made']
-    assert made_of['sampling']['steps']==3 and made_of['decoder']=='pixels' and 'generator' in made_of['seed_rule'] and made_of['sampling']['labels']=='balanced'
+    assert made_of['sampling']['steps']==3 and made_of['decoder']['name']=='pixels' and 'generator' in made_of['seed_rule'] and made_of['sampling']['labels']=='balanced'
     assert result['reference']['checksum'] and len(result['features'])==2 and result['provenance']['versions']['torch'] and result['count']==64
 
 def test_inception(urepa, made, tmp_path):
