@@ -211,7 +211,7 @@ def evaluate(
             result['found'],result['found_floor'] = found(samples, labels),found(real_features(net), fashion('test')[1])
     return result
 
-# %% ../nbs/62_evaluate.ipynb #894abec5
+# %% ../nbs/62_evaluate.ipynb #a4686d5f
 names = dict(frechet='Fréchet distance', spatial='spatial Fréchet distance', kernel='kernel distance', precision='precision', recall='recall', inception_score='class score')
 field_names = dict(inception=dict(frechet='FID', spatial='sFID', kernel='KID', inception_score='Inception score'), dinov2=dict(frechet='FD-DINOv2', kernel='KD-DINOv2'))
 
@@ -231,8 +231,8 @@ def describe(
     "A result as text: the table, and what has to be known to read it."
     reference = result['reference']
     head = f"{result['count']:,} images against {reference['source']}" + (f" ({reference['count']:,})" if reference['count'] else '')
-    lines = [f"{head:52}{'images':>10}{'real':>12}"]
-    lines += [f'{what:52}{value:10.4g}' + (f'{real:12.4g}' if real is not None else f"{'–':>12}") for what,value,real in score_table(result)]
+    lines = [f"{head:60}{'samples':>10}{'real images':>14}"]
+    lines += [f'{what:60}{value:10.4g}' + (f'{real:14.4g}' if real is not None else f"{'–':>14}") for what,value,real in score_table(result)]
     for net,o in [(k, v) for k,v in result.items() if isinstance(v, dict) and 'bias' in v]:
         lines.append(f"Below 10,000 images the {net} distance is biased: {o['frechet']:.3g} is too much by about {o['bias']:.3g}; the kernel distance is not.")
         if o['floor'] and o['floor']['count']!=result['count']: lines.append(f"Real images of {net} are {o['floor']['count']:,} against as many, half of the reference each.")
