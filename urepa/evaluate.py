@@ -211,7 +211,7 @@ def evaluate(
             result['found'],result['found_floor'] = found(samples, labels),found(real_features(net), fashion('test')[1])
     return result
 
-# %% ../nbs/62_evaluate.ipynb #894abec5
+# %% ../nbs/62_evaluate.ipynb #a4686d5f
 names = dict(frechet='Fréchet distance', spatial='spatial Fréchet distance', kernel='kernel distance', precision='precision', recall='recall', inception_score='class score')
 field_names = dict(inception=dict(frechet='FID', spatial='sFID', kernel='KID', inception_score='Inception score'), dinov2=dict(frechet='FD-DINOv2', kernel='KD-DINOv2'))
 
@@ -231,8 +231,8 @@ def describe(
     "A result as text: the table, and what has to be known to read it."
     reference = result['reference']
     head = f"{result['count']:,} images against {reference['source']}" + (f" ({reference['count']:,})" if reference['count'] else '')
-    lines = [f"{head:52}{'images':>10}{'real':>12}"]
-    lines += [f'{what:52}{value:10.4g}' + (f'{real:12.4g}' if real is not None else f"{'–':>12}") for what,value,real in score_table(result)]
+    lines = [f"{head:60}{'samples':>10}{'real images':>14}"]
+    lines += [f'{what:60}{value:10.4g}' + (f'{real:14.4g}' if real is not None else f"{'–':>14}") for what,value,real in score_table(result)]
     for net,o in [(k, v) for k,v in result.items() if isinstance(v, dict) and 'bias' in v]:
         lines.append(f"Below 10,000 images the {net} distance is biased: {o['frechet']:.3g} is too much by about {o['bias']:.3g}; the kernel distance is not.")
         if o['floor'] and o['floor']['count']!=result['count']: lines.append(f"Real images of {net} are {o['floor']['count']:,} against as many, half of the reference each.")
@@ -251,13 +251,12 @@ def score_run(
     show:bool=False, # Progress bar
     reference:str|Path='fashion', # As `read_reference`
     nets:tuple|None=None, # From `feature_nets`; the embedded ones by default
-    decode=None, # As `Sampler`
     **sampling, # Fields of `Sampling`, in place of `defaults`
 )->dict: # What `evaluate` returns, with how the images were made
     "Sample a run and score it; the result is kept in its results.json."
     run,how = Path(run),dict(count=count, **defaults|sampling)
     require(count>0, f'{count} images were asked for; ask for at least one')
-    sampler = Sampler(run, Sampling(**{k:tuple(v) if isinstance(v, list) else v for k,v in how.items() if k!='count'}), step, decode)
+    sampler = Sampler(run, Sampling(**{k:tuple(v) if isinstance(v, list) else v for k,v in how.items() if k!='count'}), step)
     result = dict(step=sampler.step, sampling=how, **evaluate(sampler(0, count, show), sampler.labels(0, count) if sampler.known else None, reference, nets))
     result['samples']['made'] = {k:v for k,v in sampler.record().items() if k not in ('config', 'provenance')}
     standing = read_json(run/'results.json') if (run/'results.json').exists() else dict(scores=[])

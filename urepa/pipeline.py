@@ -19,6 +19,8 @@ from .config import nearest
 from .core import UserError,provenance,read_json,require
 from .evaluate import score_table
 from .images import to_u8
+from .latents import Autoencoder
+from .samples import codec_of
 from .train import load_net
 from .unet import UNet
 
@@ -33,21 +35,18 @@ class UREPAPipeline(DiffusionPipeline):
         vae=None, # diffusers' `AutoencoderKL`; `None` for a network that draws pixels
         path:str='linear', # The path it was trained on, a key of `urepa.flow.paths`
         prediction:str='velocity', # What it predicts: `'velocity'` or `'noise'`
-        scale:float=1., # Factor on latents
-        bias:float=0., # Subtracted from latents before
     ):
         super().__init__()
         require(path in flow.paths, f'unknown path {path!r}: {nearest(path, flow.paths)}')
         flow.check_prediction(flow.paths[path], prediction)
         self.register_modules(unet=unet, vae=vae)
-        self.register_to_config(path=path, prediction=prediction, scale=scale, bias=bias)
+        self.register_to_config(path=path, prediction=prediction)
 
     def decode(self,
         x:Tensor, # What the network draws, `[b c h w]`
     )->Tensor: # Images in [−1, 1]
         "Latents as images; pixels as they are."
-        if self.vae is None: return x
-        return self.vae.decode((x/self.config.scale+self.config.bias).to(self.vae.dtype)).sample
+        return x if self.vae is None else Autoencoder(self.vae, 'vae').decode(x)
 
     @torch.no_grad()
     def __call__(self,
@@ -130,15 +129,12 @@ def export(
     run:str|Path, # Run folder
     folder:str|Path, # A folder that does not exist yet
     step:int|None=None, # Checkpoint; the newest by default
-    vae=None, # diffusers' `AutoencoderKL` of a run on latents
-    scale:float=1., # Factor on its latents
-    bias:float=0., # Subtracted from them before
 )->Path: # The folder
     "Write a run as a pipeline, with a model card."
     run,folder = Path(run),Path(folder)
     require(not folder.exists(), f'{folder} already exists; choose another folder, or remove it')
     net,config,step = load_net(run, step)
-    pipe = UREPAPipeline(net, vae, config.optim.path, config.optim.prediction, scale, bias)
+    pipe = UREPAPipeline(net, getattr(codec_of(config.data, 'cpu'), 'vae', None), config.optim.path, config.optim.prediction)
     partial = folder.with_name(f'{folder.name}.partial')
     shutil.rmtree(partial, ignore_errors=True)
     try:
