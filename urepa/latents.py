@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['draw_latents', 'Pixels', 'Autoencoder', 'load_codec']
 
-# %% ../nbs/11_latents.ipynb #bab2b9fe
+# %% ../nbs/11_latents.ipynb #0b4ef002
+import warnings
 from pathlib import Path
 import torch
 from torch import Tensor
@@ -98,7 +99,7 @@ class Autoencoder:
         plain = latents.float()/scale+bias
         return self.vae.decode(plain.to(self.vae.device, self.vae.dtype)).sample.float().clamp(-1, 1)
 
-# %% ../nbs/11_latents.ipynb #f48b9138
+# %% ../nbs/11_latents.ipynb #b8c08c86
 def load_codec(
     name:str='stabilityai/sd-vae-ft-ema', # `'pixels'`, or a diffusers `AutoencoderKL` by hub name or local folder
     device:str|torch.device='cpu', # Where to compute
@@ -109,7 +110,10 @@ def load_codec(
     if name=='pixels': return Pixels()
     from diffusers import AutoencoderKL
     sub = dict(subfolder='vae') if (Path(name)/'vae'/'config.json').is_file() else {}
-    try: vae = AutoencoderKL.from_pretrained(name, torch_dtype=dtype, **sub)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore') # diffusers and the hub library disagree about an argument
+            vae = AutoencoderKL.from_pretrained(name, torch_dtype=dtype, **sub)
     except Exception as e:
         place = 'is a folder, but not of a diffusers AutoencoderKL' if Path(name).is_dir() else 'is neither a folder here nor can it be fetched from the hub'
         raise UserError(f"the codec {name} {place} ({str(e).splitlines()[0]}); give 'pixels', the folder that AutoencoderKL.save_pretrained wrote, "
