@@ -185,8 +185,8 @@ def steps_table(
             rows.append([f'{title}: {label}', *[held.get(o, '–') for o in steps], '–' if real is None else f'{real:.3g}'])
     return markdown_table(rows)
 
-row_names = dict(plain='no alignment', random='random teacher', token='token loss only', urepa='U-REPA', self='U-REPA, self-supervised teacher')
-row_colors = {row_names[row]:COLORS[color] for row,color in dict(plain='plain', random='random', token='token', urepa='urepa', self='decoder').items()}
+row_names = dict(plain='no alignment', random='random teacher', token='token loss only', urepa='U-REPA')
+row_colors = {title:COLORS[row] for row,title in row_names.items()}
 palette = [COLORS[o] for o in ('plain', 'urepa', 'token', 'decoder', 'random', 'teacher')]
 
 def comparison_figure(

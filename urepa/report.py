@@ -154,7 +154,7 @@ def score_section(
             + table(('score', 'this run', 'real images'), score_table(score)))
 
 # %% ../nbs/80_report.ipynb #0aff4a84
-sweeps = dict(head_start='With labels', lasting='With labels, twice as long', no_labels='Without labels')
+sweeps = dict(head_start='With labels', no_labels='Without labels')
 
 def sweep_section(
     name:str, # A key of `sweeps`
