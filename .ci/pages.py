@@ -16,6 +16,7 @@ def shrink(page):
     notebook = json.loads((root/page).read_text(encoding='utf-8'))
     for output in [out for cell in notebook['cells'] for out in cell.get('outputs', []) if 'image/png' in out.get('data', {})]:
         picture, small = Image.open(io.BytesIO(base64.b64decode(''.join(output['data']['image/png'])))), io.BytesIO()
+        output['data'].pop('image/jpeg', None) # Pillow shows itself in both forms; one is enough
         if picture.mode=='P': continue
         picture.convert('RGB').quantize(256).save(small, format='PNG', optimize=True)
         output['data']['image/png'] = base64.b64encode(small.getvalue()).decode()

@@ -136,7 +136,7 @@ def images_to_refuse(folder):
     np.savez(folder/'sixty.npz', arr_0=array(5, 64, 64, 3))
     np.savez(folder/'cut.npz', arr_0=array(5, 32, 32, 1))
     (folder/'cut.npz').write_bytes((folder/'cut.npz').read_bytes()[:2000])
-    for name, arrays in dict(mixed=(array(32, 32), array(16, 16)), alpha=(array(32, 32, 4),), foreign=(array(32, 32),)).items():
+    for name, arrays in dict(mixed=[array(size, size) for size in (32, 16, 32, 32)], alpha=(array(32, 32, 4),), foreign=(array(32, 32),)).items():
         (folder/name).mkdir()
         for i,o in enumerate(arrays): Image.fromarray(o).save(folder/name/f'{i}.png')
     (folder/'foreign'/'notes.txt').write_text('mine')

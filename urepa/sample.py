@@ -276,7 +276,8 @@ def sample(
     times = time_grid(steps, (.04 if getattr(solver, 'func', solver) is euler_maruyama else 0.) if last is None else last, grid)
     generators = image_generators(seed, range(first, first+len(labels))) if generators is None else generators
     own,images = isinstance(progress, bool),[]
-    bar = progress_bar(None, 'sample', progress, total=len(labels), unit=' images', unit_scale=True) if own else progress
+    whole = len(labels)*(1+1e-9) # steps add fractions, whose sum may exceed the number by a rounding error
+    bar = progress_bar(None, 'sample', progress, total=whole, unit=' images', unit_scale=True) if own else progress
     with bar if own else nullcontext(), torch.inference_mode(), torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
         for numbers in aligned(first, len(labels), rows, batch_size):
             mine = [i if 0<=i<len(labels) else None for i in (numbers-first).tolist()] # None where a row holds no image

@@ -226,7 +226,7 @@ def processes(
     require(state.num_processes==int(os.environ['WORLD_SIZE']), f"{os.environ['WORLD_SIZE']} processes were started and {state.num_processes} found; start them with torchrun")
     return state.process_index,state.num_processes,state.wait_for_everyone,str(state.device)
 
-# %% ../nbs/55_samples.ipynb #1dfe38f4
+# %% ../nbs/55_samples.ipynb #3488edc8
 def shares(
     missing:list[int], # Numbers of the passes that are not done
     world:int, # Processes
@@ -261,7 +261,7 @@ def sample_files(
     wait()
     mine = shares(missing, world, -(-how.batch_size//rows))[rank]
     total = sum(min(n, o.stop*rows)-o.start*rows for o in mine)
-    with progress(None, f'sample {n:,}' + f', process 1 of {world}'*(world>1), show and rank==0, total=total, unit=' images', unit_scale=True) as bar:
+    with progress(None, f'sample {n:,}' + f', process 1 of {world}'*(world>1), show and rank==0, total=total*(1+1e-9), unit=' images', unit_scale=True) as bar:
         for o in mine:
             first,stop = o.start*rows,min(n, o.stop*rows)
             store.put(first, sampler(first, stop-first, bar).permute(0, 2, 3, 1).numpy())
