@@ -4,18 +4,26 @@ from importlib.metadata import packages_distributions
 import pytest
 from checkout import copy_to, root, run, scripts, succeed
 
-def requirements():
+def requirements(*keys):
     parser = configparser.ConfigParser(delimiters=['='], interpolation=None)
     parser.read(root/'settings.ini', encoding='utf-8')
-    return {re.split(r'[<>=\[; ]', o)[0].lower().replace('_', '-') for o in parser['DEFAULT']['requirements'].split('\n') if o.strip()}
+    listed = '\n'.join(parser['DEFAULT'][o] for o in keys)
+    return {re.split(r'[<>=\[; ]', o)[0].lower().replace('_', '-') for o in listed.split('\n') if o.strip()}
+
+def imported(tree):
+    "Packages that some code imports."
+    for o in ast.walk(tree):
+        names = [o.module] if isinstance(o, ast.ImportFrom) and not o.level else [a.name for a in o.names] if isinstance(o, ast.Import) else []
+        yield from {n.split('.')[0] for n in names}-{'urepa', *sys.stdlib_module_names}
 
 def test_imports_are_required():
-    owners, needed, lacking = packages_distributions(), requirements(), []
+    "What a module imports is required; what a function imports when it is called may be optional, and then the tests have it."
+    owners, lacking = packages_distributions(), []
+    needed, tested = requirements('requirements'), requirements('requirements', 'dev_requirements')
     for module in (root/'urepa').glob('*.py'):
-        for o in ast.walk(ast.parse(module.read_text(encoding='utf-8'))):
-            names = [o.module] if isinstance(o, ast.ImportFrom) and not o.level else [a.name for a in o.names] if isinstance(o, ast.Import) else []
-            for top in {n.split('.')[0] for n in names}-{'urepa', *sys.stdlib_module_names}:
-                if not {n.lower().replace('_', '-') for n in owners.get(top, [])}&needed: lacking.append(f'{module.name} imports {top}')
+        for o in ast.parse(module.read_text(encoding='utf-8')).body:
+            known = tested if isinstance(o, (ast.FunctionDef, ast.ClassDef)) else needed
+            lacking += [f'{module.name} imports {top}' for top in imported(o) if not {n.lower().replace('_', '-') for n in owners.get(top, [])}&known]
     assert not lacking, f'{lacking}, which the requirements of settings.ini lack'
 
 @pytest.fixture

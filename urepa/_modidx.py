@@ -543,6 +543,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'urepa.train.State.__init__': ('train.html#state.__init__', 'urepa/train.py'),
                              'urepa.train.State.advance': ('train.html#state.advance', 'urepa/train.py'),
                              'urepa.train.State.means': ('train.html#state.means', 'urepa/train.py'),
+                             'urepa.train.check_run': ('train.html#check_run', 'urepa/train.py'),
                              'urepa.train.load_net': ('train.html#load_net', 'urepa/train.py'),
                              'urepa.train.modules': ('train.html#modules', 'urepa/train.py'),
                              'urepa.train.newest': ('train.html#newest', 'urepa/train.py'),
