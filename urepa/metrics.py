@@ -10,7 +10,7 @@ __all__ = ['check_features', 'check_pair', 'Statistics', 'statistics', 'covarian
 from typing import NamedTuple
 import torch
 from torch import Tensor
-from .core import require
+from .core import generator,require
 
 # %% ../nbs/61_metrics.ipynb #4fd2de71
 def check_features(
@@ -136,7 +136,8 @@ def sample_bias(
     "By about how much the Fréchet distance is too large because there are only so many samples."
     require(len(samples)>=4, f'{len(samples)} samples have no halves to compare; give at least 4')
     reference = reference if isinstance(reference, Statistics) else statistics(reference)
-    halves = [frechet_distance(o, reference) for o in (samples[::2], samples[1::2])]
+    order = torch.randperm(len(samples), generator=generator('halves'))
+    halves = [frechet_distance(samples[o], reference) for o in order.chunk(2)]
     return sum(halves)/2-frechet_distance(samples, reference)
 
 # %% ../nbs/61_metrics.ipynb #616d7bbf
