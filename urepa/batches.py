@@ -161,7 +161,7 @@ def check_fit(
     require(held==[m.in_channels, m.image_size, m.image_size], f'the network takes {m.in_channels} channels of {m.image_size}×{m.image_size}, but {data.name} holds {held[0]} channels of {held[1]}×{held[2]}; '
             'choose another preset, or set model.in_channels and model.image_size')
     require(len(meta['classes'])<=m.n_classes, f"{data.name} has {len(meta['classes'])} classes and the network knows {m.n_classes}; pass --model.n-classes {len(meta['classes'])}")
-    require(0<=d.limit<=n, f'data.limit is {d.limit}; {data.name} has {n} images')
+    require(0<=d.limit<=n, f'data.limit is {d.limit}; {data.name} has {n} images; give a smaller one, or 0 to take all')
     require(config.optim.batch_size<=(d.limit or n), f'optim.batch_size {config.optim.batch_size} exceeds the {d.limit or n} training images; lower it or raise data.limit')
     if not config.align.weight: return
     require(meta['teacher'] is not None, f'{data.name} holds no teacher tokens; prepare it with --teacher {config.align.teacher}, or train with --align.weight 0')
