@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['row_names', 'row_colors', 'palette', 'read_scores', 'same_but_seed', 'grouped', 'circumstances', 'check_alike',
            'feature_names', 'measures', 'curve', 'separated', 'steps_to', 'reading', 'in_words', 'last_scores',
-           'spread', 'markdown_table', 'comparison_table', 'steps_table', 'comparison_figure', 'compare']
+           'spread', 'markdown_table', 'comparison_table', 'steps_table', 'comparison_figure', 'verdict',
+           'beside_paper', 'row_figure', 'remarks', 'compare']
 
 # %% ../nbs/65_compare.ipynb #4c54bbe3
 import math
@@ -212,6 +213,70 @@ def comparison_figure(
     axes[0].legend(frameon=False, fontsize=8)
     return fig
 
+# %% ../nbs/65_compare.ipynb #87a56c3f
+def verdict(
+    changes:list[tuple], # For each measure: change in percent, and whether the seeds separate it
+    published:list|None=None, # The paper's score of the row and of its base; `None` where it has none
+)->str:
+    "What a comparison says, and whether the paper says the same."
+    worse = {change>0 for change,apart in changes if apart}
+    if not worse: return 'no difference beyond the spread'
+    if len(worse)==2: return 'the distances disagree'
+    if published is None or published[0]==published[1]: return 'worse' if True in worse else 'better'
+    return 'same trend' if (True in worse)==(published[0]>published[1]) else 'opposite'
+
+def beside_paper(
+    groups:dict, # From `grouped`, by the rows' own names
+    comparisons:list[dict], # `row`, `base`, `paper` (two scores or `None`), `where`
+    titles:dict, # Row → what to call it
+)->tuple[str,list]: # Markdown, and a verdict for each comparison (`None` where a row was not run)
+    "Changes at the last step beside the paper's scores, and what follows."
+    found = {k:o for k,o in measures(groups).items() if k.startswith('Fréchet')}
+    rows,verdicts = [['', 'against', *[f'{o}, here' for o in found], 'paper', 'where', 'verdict']],[]
+    for o in comparisons:
+        missing = [k for k in (o['row'], o['base']) if k not in groups]
+        changes = [] if missing else [list(separated(last_scores(groups[o['row']]), last_scores(groups[o['base']]), m).values())[-1] for m in found.values()]
+        verdicts.append(None if missing else verdict(changes, o['paper']))
+        told = [f'{change:+.0f} %'.replace('-', '−')+('' if apart else ' (not separated)') for change,apart in changes] or ['–']*len(found)
+        paper = '–' if o['paper'] is None else f"{o['paper'][0]} against {o['paper'][1]}"
+        rows.append([titles[o['row']], titles[o['base']], *told, paper, o['where'], verdicts[-1] or 'not run'])
+    return markdown_table(rows),verdicts
+
+def row_figure(
+    groups:dict, # From `grouped`, by the rows' own names
+    rows:list[str], # Which to draw, from the top; those that were not run are left out
+    base:str, # What the others are compared with; its range is a grey band
+    titles:dict, # Row → what to call it
+)->Figure:
+    "Last scores of rows, a dot for each seed and a bar at the mean, in percent of the mean of a base."
+    rows = [o for o in dict.fromkeys([base, *rows]) if o in groups]
+    found = {k:o for k,o in measures(groups).items() if k.startswith('Fréchet')}
+    fig = Figure(figsize=(3.4*len(found)+1.2, .8+.24*len(rows)), layout='constrained')
+    for ax,(title,measure) in zip(fig.subplots(1, len(found), squeeze=False, sharey=True)[0], found.items()):
+        values = [[measure(o['score'])[0] for o in last_scores(groups[k])] for k in rows]
+        level = sum(values[0])/len(values[0])
+        ax.axvspan(100*min(values[0])/level, 100*max(values[0])/level, color='#eeeeee')
+        for i,v in enumerate(values):
+            ax.scatter([100*o/level for o in v], [i]*len(v), s=14, color=COLORS['plain'] if i==0 else COLORS['urepa'], alpha=.8, lw=0)
+            ax.plot([100*sum(v)/len(v)/level]*2, [i-.3, i+.3], color='#444444', lw=1)
+        ax.set(yticks=range(len(rows)), yticklabels=[titles[k] for k in rows], xlabel=f'% of {titles[base]}', ylim=(len(rows)-.4, -.6))
+        ax.set_title(title, fontsize=9)
+        ax.tick_params(labelsize=8)
+        ax.spines[['top', 'right']].set_visible(False)
+    return fig
+
+# %% ../nbs/65_compare.ipynb #7af33bfe
+def remarks(
+    path:str|Path, # As for `read_scores`
+)->list[str]: # Sentences
+    "What one should know about a result before reading it."
+    held,told = (None if Path(path).is_dir() else read_json(path)) or {},[]
+    lost = [f'{row} with seed {seed}' for row,seed in held.get('missing', [])]
+    revisions = sorted({o['revision'] or 'unknown' for o in held.get('scores', []) if 'revision' in o})
+    if lost: told.append(f'{path} lacks {len(lost)} runs: {", ".join(lost)}.')
+    if len(revisions)>1: told.append(f'The runs of {path} were made by revisions {", ".join(revisions)} of the code.')
+    return told
+
 # %% ../nbs/65_compare.ipynb #6577d990
 def compare(
     paths:list, # As `read_scores`, the first is what the others are compared with
@@ -223,7 +288,7 @@ def compare(
     scores = [o for path in paths for o in read_scores(path)]
     check_alike(scores)
     groups = grouped(scores)
-    told = [comparison_table(groups), '', *in_words(groups)]
+    told = [comparison_table(groups), '', *in_words(groups), *[o for path in paths for o in remarks(path)]]
     with write_atomic(out) as partial: comparison_figure(groups).savefig(partial, format='png', dpi=110)
     with write_atomic(Path(out).with_suffix('.md')) as partial: partial.write_text('\n'.join(told)+'\n', encoding='utf-8')
     return '\n'.join(told)
