@@ -42,7 +42,7 @@ def row_config(
 ): # `Config`
     "The configuration of one run: the preset, the shared fields, the row's own."
     every = math.gcd(*sweep['score_at'])
-    own = {'run.seed':seed, 'optim.steps':max(sweep['score_at']), 'run.save_every':every, 'run.keep':0, 'run.device':'cpu'}
+    own = {'run.seed':seed, 'optim.steps':max(sweep['score_at']), 'run.save_every':every, 'run.keep':0}
     return replace_fields(preset(sweep['preset']), {**own, **sweep['fields'], **sweep['rows'][row]})
 
 # %% ../nbs/63_sweep.ipynb #7e234dbe
@@ -51,11 +51,12 @@ def run_one(
     row:str, # Name of a row
     seed:int, # Seed
     folder:str|Path, # Where the sweep's runs lie
+    device:str='cpu', # Where to train
     threads:int=1, # Threads of this process
 )->list[dict]: # A score for each of `score_at`
     "Train and score one row with one seed, or finish what stands."
     torch.set_num_threads(threads)
-    out,config = Path(folder)/f'{row}-{seed}',row_config(sweep, row, seed)
+    out,config = Path(folder)/f'{row}-{seed}',replace_fields(row_config(sweep, row, seed), {'run.device':device})
     check_run(config, out, resume=True)
     if config.optim.steps not in saved_steps(out): train(config, out, resume=(out/'config.json').exists(), show=False)
     if config.optim.steps not in saved_steps(out): raise KeyboardInterrupt(f'{out} was stopped')
@@ -103,7 +104,7 @@ def run_sweep(
     path:str|Path, # A sweep file
     out:str|Path, # JSON file for the result, written after every run
     folder:str|Path, # Where the runs lie; kept, so that a second call does only what is missing
-    workers:int|None=None, # Runs side by side; one a core by default
+    workers:int|None=None, # Runs side by side; by default one a GPU, or one a core where there is none
     show:bool=True, # Progress bar over the steps of all runs
     rows:list|None=None, # Some of the rows; `None` runs all
     seeds:list|None=None, # Some of the seeds; `None` runs all
@@ -113,8 +114,10 @@ def run_sweep(
     sweep,folder = read_sweep(path),Path(folder)
     jobs,scores,done = choose_jobs(sweep, rows, seeds),[],0
     bar = progress(None, f'sweep {Path(path).stem}', show, total=len(jobs)*max(sweep['score_at']), initial=steps_done(folder, jobs), unit=' steps')
-    with bar, ProcessPoolExecutor(min(workers or os.cpu_count(), len(jobs)), mp_context=get_context('spawn')) as pool:
-        waiting = {pool.submit(run_one, sweep, row, seed, folder) for row,seed in jobs}
+    devices = [f'cuda:{i}' for i in range(torch.cuda.device_count())] or ['cpu']
+    workers = workers or (os.cpu_count() if devices==['cpu'] else len(devices))
+    with bar, ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context('spawn')) as pool:
+        waiting = {pool.submit(run_one, sweep, row, seed, folder, devices[i%len(devices)]) for i,(row,seed) in enumerate(jobs)}
         try:
             while waiting:
                 ready,waiting = wait(waiting, timeout=2, return_when='FIRST_COMPLETED')
