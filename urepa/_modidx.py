@@ -511,6 +511,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'urepa.sweep.row_config': ('sweep.html#row_config', 'urepa/sweep.py'),
                              'urepa.sweep.run_one': ('sweep.html#run_one', 'urepa/sweep.py'),
                              'urepa.sweep.run_sweep': ('sweep.html#run_sweep', 'urepa/sweep.py'),
+                             'urepa.sweep.sampling_of': ('sweep.html#sampling_of', 'urepa/sweep.py'),
+                             'urepa.sweep.scores_of': ('sweep.html#scores_of', 'urepa/sweep.py'),
                              'urepa.sweep.steps_done': ('sweep.html#steps_done', 'urepa/sweep.py'),
                              'urepa.sweep.write_scores': ('sweep.html#write_scores', 'urepa/sweep.py')},
             'urepa.teachers': { 'urepa.teachers.Heads': ('teachers.html#heads', 'urepa/teachers.py'),
