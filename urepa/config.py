@@ -96,7 +96,9 @@ class Optim:
     steps: int = 400_000
     "optimizer steps"
     batch_size: int = 256
-    "images per step"
+    "images per step, over all processes"
+    accumulate: int = 1
+    "parts in which each process takes its share of a step, one after another: less memory, the same step"
     lr: float = 1e-4
     "learning rate"
     warmup: int = 0
@@ -130,6 +132,16 @@ class Run:
     "steps between two checkpoints; the last step is always saved"
     keep: int = 2
     "checkpoints kept, newest first; 0 keeps all"
+    keep_every: int = 0
+    "checkpoints at multiples of so many steps are kept for good; 0 keeps none besides"
+    shard: bool = False
+    "split weights and optimizer over the processes (FSDP2) instead of a copy in each (DDP)"
+    sample_every: int = 0
+    "steps between two grids of samples in RUN/samples; 0 draws none"
+    score_every: int = 0
+    "steps between two quick scores in RUN/results.json; 0 scores none"
+    trackers: tuple[str, ...] = ()
+    "where the log goes besides log.jsonl: tensorboard, wandb, trackio"
 
 @dataclass(frozen=True)
 class Config:

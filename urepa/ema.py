@@ -22,10 +22,12 @@ class EMA:
         self.module = copy.deepcopy(module).float().requires_grad_(False).eval()
 
     @torch.no_grad()
-    def update(self):
+    def update(self,
+        kept:torch.Tensor|None=None, # Whether the step counts, a scalar on the device; one that was skipped moves nothing
+    ):
         "Move the average by one step, after the optimizer's."
-        new = [p.detach().to(torch.float32) for p in self.source.parameters()]
-        torch._foreach_lerp_(list(self.module.parameters()), new, 1-self.decay)
+        new,share = [p.detach().to(torch.float32) for p in self.source.parameters()],1-self.decay
+        torch._foreach_lerp_(list(self.module.parameters()), new, share if kept is None else [kept*share]*len(new))
         for own,buffer in zip(self.module.buffers(), self.source.buffers()): own.copy_(buffer)
 
     def state_dict(self)->dict: # name → tensor
