@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['sizes', 'repa', 'latents', 'grey', 'presets', 'Data', 'Model', 'Align', 'Optim', 'Run', 'Config', 'Sampling',
-           'size_presets', 'nearest', 'preset', 'field_names', 'replace_fields', 'to_dict', 'from_dict', 'differences']
+           'size_presets', 'nearest', 'preset', 'field_names', 'replace_fields', 'to_dict', 'from_dict', 'differences',
+           'nearest_preset']
 
 # %% ../nbs/01_config.ipynb #4684c5f8
 import dataclasses,difflib
@@ -274,3 +275,10 @@ def differences(
     "Fields in which two configs differ."
     pairs = {o:[getattr(getattr(c, o.split('.')[0]), o.split('.')[1]) for c in (a, b)] for o in field_names(a)}
     return {k:tuple(v) for k,v in pairs.items() if v[0]!=v[1]}
+
+# %% ../nbs/01_config.ipynb #4190ec02
+def nearest_preset(
+    config:Config, # Any config
+)->str: # A key of `presets`
+    "The preset that a config was made from."
+    return min(presets, key=lambda o: len(differences(presets[o], config)))

@@ -27,7 +27,7 @@ class Processes:
         "Find the others."
         from accelerate import Accelerator
         from accelerate.utils import DistributedDataParallelKwargs,InitProcessGroupKwargs
-        handlers = [InitProcessGroupKwargs(timeout=timedelta(hours=1)), DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)]
+        handlers = [InitProcessGroupKwargs(timeout=timedelta(hours=1)), DistributedDataParallelKwargs(gradient_as_bucket_view=True)]
         place = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
         try: a = self.accelerator = Accelerator(cpu=device=='cpu' or not torch.cuda.is_available(), mixed_precision='no', kwargs_handlers=handlers)
         except (RuntimeError, ValueError) as e:
