@@ -67,9 +67,11 @@ class Processes:
         module:nn.Module, # On its device, the same weights in all
         shard:bool=False, # Split it (FSDP2) instead of keeping a copy in each (DDP)
         inner:type=(), # Modules inside that are fetched one at a time
+        partly:bool=False, # Some weights may be left without a gradient
     )->nn.Module: # To be called in its place
         "Let all of them train one network."
         if self.world==1: return module
+        self.accelerator.ddp_handler.find_unused_parameters = partly
         if not shard: return self.accelerator.prepare_model(module, device_placement=False)
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard

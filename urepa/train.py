@@ -36,7 +36,7 @@ class State:
         self.step,self.sums,self.row = 0,{},0
         self.ema = EMA(objective.net, o.ema)
         if shard: self.processes.spread(self.ema.module, True, Block)
-        self.call = self.processes.spread(objective, shard, Block)
+        self.call = self.processes.spread(objective, shard, Block, partly=config.align.until>0)
         self.optimizer = torch.optim.AdamW(objective.parameters(), lr=o.lr, betas=o.betas, weight_decay=o.weight_decay, fused=True)
 
     def parts(self)->list[tuple]: # Pairs: number of a part, number of all parts
@@ -49,9 +49,9 @@ class State:
         part:tuple, # Which part of the step's batch it is
     )->dict: # The terms of the objective, detached
         "Add the gradients of one part; they are not finite unless the loss is."
-        n = self.config.optim.accumulate
+        n,aligned = self.config.optim.accumulate,not 0<self.config.align.until<=self.step
         with self.processes.pause(self.call) if (part[0]+1)%n else nullcontext():
-            terms = self.call(*batch, generator=generator(self.config.run.seed, 'step', self.step), part=part)
+            terms = self.call(*batch, generator=generator(self.config.run.seed, 'step', self.step), aligned=aligned, part=part)
             loss = terms['loss']
             (loss*torch.where(loss.isfinite(), 1/n, float('nan'))).backward()
         return {k:v.detach() for k,v in terms.items()}
