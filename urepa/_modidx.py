@@ -573,6 +573,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'urepa.unet.UNet.forward': ('unet.html#unet.forward', 'urepa/unet.py'),
                             'urepa.unet.UNet.forward_intermediates': ('unet.html#unet.forward_intermediates', 'urepa/unet.py'),
                             'urepa.unet.UNet.n_blocks': ('unet.html#unet.n_blocks', 'urepa/unet.py'),
+                            'urepa.unet.UNet.pass_through': ('unet.html#unet.pass_through', 'urepa/unet.py'),
                             'urepa.unet.UNet.stage': ('unet.html#unet.stage', 'urepa/unet.py'),
                             'urepa.unet.all_parameters': ('unet.html#all_parameters', 'urepa/unet.py'),
                             'urepa.unet.check_inputs': ('unet.html#check_inputs', 'urepa/unet.py'),
