@@ -109,6 +109,8 @@ class Optim:
     "largest norm of the gradient"
     ema: float = .9999
     "decay of the averaged weights, which are the ones sampled from"
+    averages: tuple[str, ...] = ()
+    "further averages to keep: decays such as 0.999, power functions by relative width such as power-0.05"
     label_dropout: float = .1
     "share of labels hidden, so that guidance has an unconditional model"
     path: Literal['linear', 'cosine', 'vp'] = 'linear'
