@@ -8,6 +8,7 @@ __all__ = ['epoch_order', 'windows', 'window_order', 'batch_indices', 'labels_sh
 
 # %% ../nbs/15_batches.ipynb #280c76d6
 import bisect,functools,itertools,shutil
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -224,6 +225,13 @@ class TrainingData:
         for o in some[now+1] if now+1<len(some) else []: self.data.want(o)
         for o in some[now-2] if now>1 else []: self.data.forget(o)
 
+    def move(self,
+        tensor:Tensor, # On the CPU, or where it shall be
+    )->Tensor: # On the run's device
+        "To the device; from pinned memory, a GPU fetches it while it computes."
+        if torch.device(self.device).type!='cuda': return tensor.to(self.device)
+        return tensor.pin_memory().to(self.device, non_blocking=True) if tensor.device.type=='cpu' else tensor
+
     def latents(self,
         moments:Tensor, # Of this part, as stored
         step:int, # Counted from 0
@@ -231,10 +239,10 @@ class TrainingData:
     )->Tensor: # `[b c h w]`
         "A draw from the moments, with this part of the batch's noise."
         o,d = self.config,self.config.data
-        if moments.dtype==torch.uint8: return draw_latents(moments.to(self.device))
+        if moments.dtype==torch.uint8: return draw_latents(self.move(moments))
         shape = o.optim.batch_size,o.model.in_channels,*moments.shape[2:]
         noise = torch.randn(shape, generator=generator(o.run.seed, 'latent', step))[part]
-        return draw_latents(moments.to(self.device), noise.to(self.device), d.scale, d.bias)
+        return draw_latents(self.move(moments), self.move(noise), d.scale, d.bias)
 
     def batch(self,
         step:int, # Counted from 0
@@ -252,8 +260,23 @@ class TrainingData:
         y = rows['label'].clone()
         if self.shown is not None: y[~self.shown[index]] = o.model.n_classes
         if o.align.shuffled and wanted: rows = dict(rows, **self.data.read((index+len(self)//2)%len(self), wanted))
-        z = self.data.tokens({k:v.to(self.device) for k,v in rows.items()}) if wanted else None
-        return self.latents(rows['moments'], step, part),y.to(self.device),z
+        z = self.data.tokens({k:self.move(v) for k,v in rows.items()}) if wanted else None
+        return self.latents(rows['moments'], step, part),self.move(y),z
+
+    def batches(self,
+        first:int, # Step to begin with, counted from 0
+        last:int, # Step to stop before
+        *part:int, # `rank` and `world`, as for `batch`
+        ahead:int=2, # Batches that are made early
+    ): # Yields what `batch` returns
+        "The batches of some steps, made in a thread while earlier ones are learned from."
+        pool,waiting = ThreadPoolExecutor(1),deque()
+        try:
+            for step in range(first, last):
+                wanted = range(step+len(waiting), min(step+1+ahead, last))
+                waiting.extend(pool.submit(self.batch, o, *part) for o in wanted)
+                yield waiting.popleft().result()
+        finally: pool.shutdown(cancel_futures=True)
 
     def token_names(self,
         step:int, # Counted from 0

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['commands', 'demo', 'run_training', 'train', 'prepare', 'look_after', 'sample', 'evaluate', 'report', 'sweep',
-           'compare', 'export', 'info', 'speed', 'embedded_files', 'doctor', 'overview', 'with_help', 'parse', 'chosen',
+           'compare', 'export', 'info', 'embedded_files', 'doctor', 'bench', 'overview', 'with_help', 'parse', 'chosen',
            'call_of', 'main']
 
 # %% ../nbs/81_cli.ipynb #79f4c937
@@ -15,7 +15,7 @@ from typing import Annotated,Literal
 import torch
 from fastcore.docments import docments
 from .config import Config,Sampling,field_names,from_dict,nearest,preset,presets,replace_fields
-from .core import UserError,package_version,pick_device,provenance,read_json,require,write_json
+from .core import UserError,compiler,has_bfloat16,matmul_speed,package_version,pick_device,provenance,read_json,require,write_json
 
 # %% ../nbs/81_cli.ipynb #8cc8fe2f
 def demo(
@@ -206,21 +206,6 @@ def info(
           f"{told['total']/scale:.1f} {unit} with them")
 
 # %% ../nbs/81_cli.ipynb #a19dd21b
-def speed(
-    device:str, # e.g. `'cpu'`
-    dtype, # A torch dtype
-    n:int=1024, # Side of the matrices
-)->float: # GFLOP/s, the best of five
-    "How fast this machine multiplies matrices."
-    a = torch.randn(n, n, device=device).to(dtype)
-    def once():
-        start = time.perf_counter()
-        b = a@a
-        if device!='cpu': b.float().sum().item()
-        return time.perf_counter()-start
-    once()
-    return 2*n**3/min(once() for _ in range(5))/1e9
-
 def embedded_files()->str: # A sentence
     "Whether every embedded file that has a recorded checksum is whole."
     from urepa.core import asset,sha256
@@ -231,20 +216,34 @@ def embedded_files()->str: # A sentence
 def doctor():
     "What this machine can do: torch, precision, compile, embedded files, optional tools."
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    full,half = speed(device, torch.float32),speed(device, torch.bfloat16)
-    compiler = shutil.which('g++') or shutil.which('clang++')
+    full,half = matmul_speed(device, torch.float32),matmul_speed(device, torch.bfloat16)
+    found_compiler = compiler()
     cache = Path(os.environ.get('UREPA_CACHE', Path.home()/'.cache'/'urepa'))
     found = dict(python=sys.version.split()[0], urepa=package_version('urepa'), torch=f"{torch.__version__}, {'CUDA '+torch.version.cuda if torch.version.cuda else 'no CUDA in this build'}",
         device=torch.cuda.get_device_name() if device=='cuda' else f'cpu, {torch.get_num_threads()} threads',
-        float32=f'{full:,.0f} GFLOP/s', bfloat16=f'{half:,.0f} GFLOP/s, {half/full:.1f} times float32',
-        compile=f'torch.compile can use {compiler}' if compiler else 'no C++ compiler: torch.compile will not work; install g++',
+        float32=f'{full:,.0f} GFLOP/s', bfloat16=f'{half:,.0f} GFLOP/s, {half/full:.1f} times float32'+('' if has_bfloat16(device) else '; run.precision bfloat16 is refused'),
+        compile=f'torch.compile can use {found_compiler}' if found_compiler else 'no C++ compiler: torch.compile will not work; install g++',
         embedded=embedded_files(), cache=f'{str(cache).replace(str(Path.home()), "~", 1)}, {shutil.disk_usage(cache if cache.exists() else Path.home()).free/1e9:.0f} GB free',
         quarto=shutil.which('quarto') or 'not installed: needed only for make docs',
         **{name:package_version(name) or f'missing: pip install {name}' for name in ('timm', 'diffusers', 'accelerate', 'torch-fidelity', 'torchvision')})
     for what,value in found.items(): print(f'{what:15} {value}')
 
+# %% ../nbs/81_cli.ipynb #737782ee
+def bench(
+    out:Path, # JSON file for the result
+    student:str='s', # What is trained: s, b, l, xl, sit_b
+    teacher:str='base', # Shape of the teacher: small, base, large
+    batch:int=4, # Images in a step
+    device:str='cpu', # Where it is measured
+    growth:bool=True, # Also how the cost grows with batch, width and tokens, and over a long run
+):
+    "Measure a training step beside a literal one: images a second, share of the machine's peak, memory."
+    from urepa.bench import bench as run_bench
+    run_bench(out, student, teacher, batch, device, growth)
+    print(f'{out} is written')
+
 # %% ../nbs/81_cli.ipynb #d9d3c259
-commands = dict(demo=demo, prepare=prepare, train=train, sample=sample, evaluate=evaluate, compare=compare, export=export, report=report, sweep=sweep, info=info, doctor=doctor)
+commands = dict(demo=demo, prepare=prepare, train=train, sample=sample, evaluate=evaluate, compare=compare, export=export, report=report, sweep=sweep, info=info, bench=bench, doctor=doctor)
 
 def overview()->str: # Text for `urepa --help`
     "All commands, a line each."

@@ -17,9 +17,9 @@ from . import checkpoint as files
 from .batches import TrainingData
 from .config import Config,differences,from_dict,nearest_preset,to_dict
 from .core import UserError,generator,progress,provenance,read_json,require,write_atomic,write_json
-from .ema import EMA
+from .ema import Averages
 from .layers import Block
-from .objective import build_objective
+from .objective import build_objective,check_machine
 from .processes import Processes
 from .unet import UNet,describe
 
@@ -34,8 +34,8 @@ class State:
         o,shard = config.optim,config.run.shard
         self.config,self.objective,self.processes = config,objective,processes or Processes()
         self.step,self.sums,self.row = 0,{},0
-        self.ema = EMA(objective.net, o.ema)
-        if shard: self.processes.spread(self.ema.module, True, Block)
+        self.ema = Averages(objective.net, o.ema, o.averages)
+        for module in self.ema.modules.values() if shard else []: self.processes.spread(module, True, Block)
         self.call = self.processes.spread(objective, shard, Block, partly=config.align.until>0)
         self.optimizer = torch.optim.AdamW(objective.parameters(), lr=o.lr, betas=o.betas, weight_decay=o.weight_decay, fused=True)
 
@@ -111,7 +111,7 @@ def modules(
     state:State, # A run
 )->dict: # name → module, `None` where the run has none
     "What a checkpoint holds besides the optimizer."
-    return dict(net=state.objective.net, ema=state.ema.module, projector=state.objective.projector)
+    return dict(net=state.objective.net, projector=state.objective.projector, **state.ema.modules)
 
 def copied(
     state:State, # What to save
@@ -138,7 +138,7 @@ def restore(
     if found is None: return state
     state.step,extra = files.load_checkpoint(found, modules(state), state.optimizer)
     state.sums = {k:torch.tensor(v, dtype=torch.float64, device=state.processes.device) for k,v in extra['sums'].items()}
-    state.row = extra.get('row', 0)
+    state.row,state.ema.step = extra.get('row', 0),state.step
     return state
 
 # %% ../nbs/52_train.ipynb #700df404
@@ -282,6 +282,7 @@ def begin(
     "Check everything, then build what is trained; nothing is written."
     check_run(config, out, resume)
     check_parts(config, processes.world)
+    check_machine(config.run, processes.device)
     data = TrainingData(config, processes.device)
     width,grid = (data.teacher.width,data.teacher.grid) if data.teacher else (0, 0)
     objective = build_objective(config, width, grid).to(processes.device)
@@ -333,8 +334,8 @@ def go_on(
     steps = progress(range(state.step, o.steps), 'train', show, total=o.steps, initial=state.step, unit=' images', unit_scale=o.batch_size)
     clock = Clock(o, state.step)
     with writer, stop_requests() as asked:
-        for step in steps:
-            state.advance(*[data.batch(step, *part) for part in state.parts()])
+        for _,*batches in zip(steps, *[data.batches(state.step, o.steps, *part) for part in state.parts()]):
+            state.advance(*batches)
             if state.step%run.log_every==0: broken = record(state, log, steps, start)
             if show and (told := clock.tell(state.step)): steps.write(told, file=sys.stderr)
             stop = processes.any(asked or broken or state.step==until)
@@ -354,6 +355,7 @@ def saved_steps(
 def load_net(
     run:str|Path, # Run folder
     step:int|None=None, # Which checkpoint; the newest whole one by default
+    average:str='', # Another of its averages, as `optim.averages` lists them, e.g. `'power-0.05'`
 )->tuple: # The averaged `UNet` in evaluation mode, the run's `Config`, the step
     "The network of a run, as it is sampled from."
     run = Path(run)
@@ -362,5 +364,6 @@ def load_net(
     checkpoint = newest(run) if step is None else run/'checkpoints'/f'{step:07d}'
     require(checkpoint is not None and checkpoint.exists(), f'{run} has no checkpoint{"" if step is None else f" at step {step}"}, only {saved_steps(run)}; choose one of these or train further')
     net = UNet(**dataclasses.asdict(config.model))
-    step,_ = files.load_checkpoint(checkpoint, dict(ema=net))
+    require(not average or average in config.optim.averages, f'{run} keeps no average {average!r}, only {list(config.optim.averages)}; choose one of these')
+    step,_ = files.load_checkpoint(checkpoint, {f'ema-{average}' if average else 'ema':net})
     return net.eval(),config,step
