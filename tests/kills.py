@@ -94,13 +94,13 @@ def kill_often(config, folder, kills):
 if __name__=='__main__':
     parser = argparse.ArgumentParser()
     parser.add_argument('--kills', type=int, default=60)
-    parser.add_argument('--steps', type=int, default=40)
+    parser.add_argument('--steps', type=int, default=16)
     parser.add_argument('--seed', type=int, default=0, help='of the moments')
     parser.add_argument('--out', type=Path, help='JSON file for the result')
     args = parser.parse_args()
     torch.set_num_threads(1)
     random.seed(args.seed)
-    changes = {'optim.steps':args.steps, 'run.save_every':4, 'run.log_every':1, 'run.keep':2, 'run.device':'cpu'}
+    changes = {'optim.steps':args.steps, 'run.save_every':3, 'run.log_every':1, 'run.keep':2, 'run.device':'cpu'}
     config = replace_fields(presets['tiny'], changes)
     with tempfile.TemporaryDirectory() as folder: result = kill_often(config, Path(folder), args.kills)
     result = dict(config=to_dict(config), seed=args.seed, provenance=provenance(), **result)
