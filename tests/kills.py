@@ -13,6 +13,8 @@ import torch
 from urepa import checkpoint
 from urepa.config import presets, replace_fields, to_dict
 from urepa.core import progress, provenance, write_json
+from urepa.images import embedded_source
+from urepa.prepare import Recipe, prepare
 from urepa.train import read_log, train
 
 def live(config, folder):
@@ -73,7 +75,6 @@ def undisturbed(config, folder):
 
 def kill_often(config, folder, kills):
     "Kill, look, go on; whenever a run comes to its end, compare it with the one that nobody disturbed."
-    undisturbed(config, folder/'first') # makes the teacher's tokens
     whole, lives, runs, before = undisturbed(config, folder/'whole'), [], 0, 0
     with progress(None, 'kill', total=kills, unit=' kills') as bar:
         while True:
@@ -94,15 +95,17 @@ def kill_often(config, folder, kills):
 if __name__=='__main__':
     parser = argparse.ArgumentParser()
     parser.add_argument('--kills', type=int, default=60)
-    parser.add_argument('--steps', type=int, default=16)
+    parser.add_argument('--steps', type=int, default=12)
     parser.add_argument('--seed', type=int, default=0, help='of the moments')
     parser.add_argument('--out', type=Path, help='JSON file for the result')
     args = parser.parse_args()
     torch.set_num_threads(1)
     random.seed(args.seed)
     changes = {'optim.steps':args.steps, 'run.save_every':3, 'run.log_every':1, 'run.keep':2, 'run.device':'cpu'}
-    config = replace_fields(presets['tiny'], changes)
-    with tempfile.TemporaryDirectory() as folder: result = kill_often(config, Path(folder), args.kills)
-    result = dict(config=to_dict(config), seed=args.seed, provenance=provenance(), **result)
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(embedded_source(256), f'{folder}/store', Recipe('pixels', 'embedded', 32, grey=True), device='cpu', show=False)
+        config = replace_fields(presets['tiny'], changes|{'data.store':f'{folder}/store'})
+        result = kill_often(config, Path(folder), args.kills)
+    result = dict(config=to_dict(replace_fields(config, {'data.store':'store'})), seed=args.seed, provenance=provenance(), **result)
     if args.out: write_json(args.out, result)
     print(f"{result['kills']} kills, {result['within_saves']} of them within a save, {result['runs']} runs: no checkpoint lost, none half, the same end")
