@@ -207,7 +207,7 @@ class Log:
         for o in self.trackers: o.log({k:v for k,v in row.items() if isinstance(v, (int, float))}, step=row['step'])
         self.waiting += json.dumps(row)+'\n'
         try:
-            with open(self.path, 'r+b' if self.path.exists() else 'wb') as f:
+            with self.path.open('r+b' if self.path.exists() else 'wb') as f:
                 f.seek(self.size)
                 f.truncate()
                 f.write(self.waiting.encode())
