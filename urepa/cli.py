@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['commands', 'demo', 'run_training', 'train', 'prepare', 'look_after', 'sample', 'evaluate', 'report', 'sweep',
-           'compare', 'export', 'info', 'speed', 'embedded_files', 'doctor', 'overview', 'with_help', 'parse',
-           'call_of', 'main']
+           'compare', 'export', 'info', 'list_presets', 'embedded_files', 'doctor', 'bench', 'overview', 'with_help',
+           'parse', 'chosen', 'call_of', 'main']
 
 # %% ../nbs/81_cli.ipynb #79f4c937
 import contextlib,dataclasses,inspect,io,os,re,shutil,sys,time
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Annotated,Literal
 import torch
 from fastcore.docments import docments
-from .config import Config,Sampling,field_names,nearest,preset,presets,replace_fields
-from .core import UserError,package_version,pick_device,provenance,read_json,require,write_json
+from .config import Config,Sampling,field_names,from_dict,nearest,preset,presets,replace_fields
+from .core import UserError,compiler,has_bfloat16,matmul_speed,package_version,pick_device,provenance,read_json,require,write_json
 
 # %% ../nbs/81_cli.ipynb #8cc8fe2f
 def demo(
@@ -42,20 +42,19 @@ def run_training(
     out:Path, # Run folder
     resume:bool, # Continue what stands there
 ):
-    "Say what is about to happen, train, and say how to go on if it was stopped."
+    "Train, and say how to go on if it was stopped."
     from urepa.train import saved_steps,train
-    o = config.optim
-    print(f'{o.steps:,} steps of {o.batch_size} images into {out}', file=sys.stderr)
-    train(config, out, resume)
+    from urepa.watch import watcher
+    train(config, out, resume, watch=watcher(config))
     done = saved_steps(out)[-1]
-    if done<o.steps: raise KeyboardInterrupt(f'stopped after step {done:,} of {o.steps:,}, nothing is lost; repeat the command with --resume to continue')
+    if done<config.optim.steps: raise KeyboardInterrupt(f'stopped after step {done:,} of {config.optim.steps:,}, nothing is lost; repeat the command with --resume to continue')
 
 def train(
-    config:Config, # The preset, with its fields as options
+    config:Config, # The preset, or --config RUN/config.json, with its fields as options
     out:Path, # Run folder
     resume:bool=False, # Continue what stands there
 ):
-    "Train a preset; every field of it is an option."
+    "Train a preset, or repeat a run with --config RUN/config.json; every field is an option."
     run_training(config, out, resume)
 
 # %% ../nbs/81_cli.ipynb #5d7aef8f
@@ -207,22 +206,17 @@ def info(
     print(f"{told['parameters']/1e6:,.1f} M parameters; MACs of one image, which papers call FLOPs: {told['linear']/scale:.1f} {unit} as U-REPA counts (attention's two products left out), "
           f"{told['total']/scale:.1f} {unit} with them")
 
-# %% ../nbs/81_cli.ipynb #a19dd21b
-def speed(
-    device:str, # e.g. `'cpu'`
-    dtype, # A torch dtype
-    n:int=1024, # Side of the matrices
-)->float: # GFLOP/s, the best of five
-    "How fast this machine multiplies matrices."
-    a = torch.randn(n, n, device=device).to(dtype)
-    def once():
-        start = time.perf_counter()
-        b = a@a
-        if device!='cpu': b.float().sum().item()
-        return time.perf_counter()-start
-    once()
-    return 2*n**3/min(once() for _ in range(5))/1e9
+# %% ../nbs/81_cli.ipynb #18fec3b7
+def list_presets():
+    "Every preset with what it holds and costs, the projector left out."
+    from urepa.unet import describe
+    print(f"{'preset':24}{'images':>9}{'blocks':>12}{'parameters':>13}{'MACs':>11}  aligned with")
+    for name,o in presets.items():
+        m,told = o.model,describe(o.model)
+        side,depths = m.image_size*(8 if o.data.codec!='pixels' else 1),' '.join(map(str, m.depths))
+        print(f"{name:24}{side:>6} px{depths:>12}{told['parameters']/1e6:>11,.1f} M{told['total']/1e9:>9.2f} G  {o.align.teacher if o.align.weight else 'nothing'}")
 
+# %% ../nbs/81_cli.ipynb #a19dd21b
 def embedded_files()->str: # A sentence
     "Whether every embedded file that has a recorded checksum is whole."
     from urepa.core import asset,sha256
@@ -233,20 +227,34 @@ def embedded_files()->str: # A sentence
 def doctor():
     "What this machine can do: torch, precision, compile, embedded files, optional tools."
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    full,half = speed(device, torch.float32),speed(device, torch.bfloat16)
-    compiler = shutil.which('g++') or shutil.which('clang++')
+    full,half = matmul_speed(device, torch.float32),matmul_speed(device, torch.bfloat16)
+    found_compiler = compiler()
     cache = Path(os.environ.get('UREPA_CACHE', Path.home()/'.cache'/'urepa'))
     found = dict(python=sys.version.split()[0], urepa=package_version('urepa'), torch=f"{torch.__version__}, {'CUDA '+torch.version.cuda if torch.version.cuda else 'no CUDA in this build'}",
         device=torch.cuda.get_device_name() if device=='cuda' else f'cpu, {torch.get_num_threads()} threads',
-        float32=f'{full:,.0f} GFLOP/s', bfloat16=f'{half:,.0f} GFLOP/s, {half/full:.1f} times float32',
-        compile=f'torch.compile can use {compiler}' if compiler else 'no C++ compiler: torch.compile will not work; install g++',
+        float32=f'{full:,.0f} GFLOP/s', bfloat16=f'{half:,.0f} GFLOP/s, {half/full:.1f} times float32'+('' if has_bfloat16(device) else '; run.precision bfloat16 is refused'),
+        compile=f'torch.compile can use {found_compiler}' if found_compiler else 'no C++ compiler: torch.compile will not work; install g++',
         embedded=embedded_files(), cache=f'{str(cache).replace(str(Path.home()), "~", 1)}, {shutil.disk_usage(cache if cache.exists() else Path.home()).free/1e9:.0f} GB free',
         quarto=shutil.which('quarto') or 'not installed: needed only for make docs',
         **{name:package_version(name) or f'missing: pip install {name}' for name in ('timm', 'diffusers', 'accelerate', 'torch-fidelity', 'torchvision')})
     for what,value in found.items(): print(f'{what:15} {value}')
 
+# %% ../nbs/81_cli.ipynb #737782ee
+def bench(
+    out:Path, # JSON file for the result
+    student:str='s', # What is trained: s, b, l, xl, sit_b
+    teacher:str='base', # Shape of the teacher: small, base, large
+    batch:int=4, # Images in a step
+    device:str='cpu', # Where it is measured
+    growth:bool=True, # Also how the cost grows with batch, width and tokens, and over a long run
+):
+    "Measure a training step beside a literal one: images a second, share of the machine's peak, memory."
+    from urepa.bench import bench as run_bench
+    run_bench(out, student, teacher, batch, device, growth)
+    print(f'{out} is written')
+
 # %% ../nbs/81_cli.ipynb #d9d3c259
-commands = dict(demo=demo, prepare=prepare, train=train, sample=sample, evaluate=evaluate, compare=compare, export=export, report=report, sweep=sweep, info=info, doctor=doctor)
+commands = dict(demo=demo, prepare=prepare, train=train, sample=sample, evaluate=evaluate, compare=compare, export=export, report=report, sweep=sweep, info=info, bench=bench, doctor=doctor)
 
 def overview()->str: # Text for `urepa --help`
     "All commands, a line each."
@@ -292,6 +300,20 @@ def parse(
     return call
 
 # %% ../nbs/81_cli.ipynb #118c2fc8
+def chosen(
+    words:list[str], # What was typed after the command
+    prog:str, # How the command was called
+)->tuple: # `Config`, what it was called, the other words
+    "The config that a command begins with: a preset by name, or a file after --config."
+    first,_,path = (words[0] if words else '').partition('=')
+    if first=='--config':
+        rest = words[1:] if path else words[2:]
+        path = path or (words[1] if len(words)>1 else '')
+        require(path, f'{prog} --config wants a file, such as RUN/config.json')
+        return from_dict(read_json(path)),f'--config {path}',rest
+    require(words and not first.startswith('-'), f'{prog} wants a preset first: {prog} PRESET; choose from {", ".join(presets)}; or --config RUN/config.json')
+    return preset(first),first,words[1:]
+
 def call_of(
     words:list[str], # What was typed after `urepa`
 ): # A call without arguments
@@ -299,9 +321,10 @@ def call_of(
     name,rest = words[0],words[1:]
     require(name in commands, f'unknown command {name!r}: {nearest(name, commands)}')
     f,config,prog = commands[name],None,f'urepa {name}'
+    if name=='info' and not rest: return list_presets
     if 'config' in inspect.signature(f).parameters:
-        require(rest and not rest[0].startswith('-'), f'{prog} wants a preset first: {prog} PRESET; choose from {", ".join(presets)}')
-        config,prog,rest = preset(rest[0]),f'{prog} {rest[0]}',rest[1:]
+        config,named,rest = chosen(rest, prog)
+        prog = f'{prog} {named}'
         for o in rest:
             field = o[2:].split('=')[0].replace('-', '_')
             if o.startswith('--') and '.' in field: replace_fields(config, {re.sub(r'\.no_', '.', field):None})

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['COLORS', 'UserError', 'require', 'generator', 'pick_device', 'grid_side', 'to_grid', 'to_tokens', 'count_parameters',
            'count_macs', 'write_atomic', 'write_json', 'read_json', 'sha256', 'asset', 'package_version', 'revision',
-           'processor', 'provenance', 'progress']
+           'processor', 'compiler', 'has_bfloat16', 'matmul_speed', 'provenance', 'progress']
 
 # %% ../nbs/00_core.ipynb #0351c797
-import contextlib,hashlib,json,os,platform,subprocess,sys
+import contextlib,hashlib,json,os,platform,shutil,subprocess,sys,time
 from importlib.metadata import PackageNotFoundError,version
 from pathlib import Path
 import torch,urepa
@@ -161,6 +161,34 @@ def processor()->str: # e.g. `'AMD EPYC 7R13'`
     info = Path('/proc/cpuinfo')
     names = [o.split(':', 1)[1].strip() for o in info.read_text().splitlines() if o.startswith('model name')] if info.exists() else []
     return names[0] if names else platform.processor() or platform.machine()
+
+def compiler()->str|None: # Path of a C++ compiler
+    "What `torch.compile` needs on a CPU."
+    return shutil.which('g++') or shutil.which('clang++')
+
+def has_bfloat16(
+    device:str|torch.device, # Where to compute
+)->bool:
+    "Whether products of bfloat16 are made there without going through float32 numbers one by one."
+    kind = torch.device(device).type
+    if kind=='cuda': return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported() if kind=='cpu' else True
+
+def matmul_speed(
+    device:str, # e.g. `'cpu'`
+    dtype:torch.dtype, # Of the numbers
+    n:int=1024, # Side of the matrices
+    clock=time.perf_counter, # Tells seconds
+)->float: # GFLOP/s, the best of five
+    "How fast this machine multiplies matrices."
+    a = torch.randn(n, n, device=device).to(dtype)
+    def once():
+        start = clock()
+        b = a@a
+        if device!='cpu': b.float().sum().item()
+        return clock()-start
+    once()
+    return 2*n**3/min(once() for _ in range(5))/1e9
 
 def provenance()->dict:
     "Where and with what a result was made."

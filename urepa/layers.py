@@ -255,4 +255,6 @@ class Join(nn.Module):
         tokens:Tensor, # `[b n d]`
         skip:Tensor, # `[b n d]`
     )->Tensor: # `[b n d]`
-        return self.linear(torch.cat([tokens, skip], -1))
+        left,right = self.linear.weight.chunk(2, 1)
+        own = F.linear(tokens, left, self.linear.bias)
+        return torch.addmm(own.flatten(0, 1), skip.flatten(0, 1).to(own.dtype), right.mT).unflatten(0, own.shape[:2])

@@ -78,6 +78,8 @@ def check_inputs(
 # %% ../nbs/21_unet.ipynb #d04ab25b
 class UNet(ModelMixin, ConfigMixin):
     "SiT↓: a diffusion transformer in three stages; with one stage, an isotropic SiT."
+    _supports_gradient_checkpointing = True
+
     @register_to_config
     def __init__(self,
         image_size:int=32, # Pixels (or latent cells) per side
@@ -99,7 +101,7 @@ class UNet(ModelMixin, ConfigMixin):
         self.register_to_config(depths=depths)
         side = image_size//patch_size
         self.sides = (side, side//2) if len(depths)==3 else (side,)
-        self.head_width = width//heads
+        self.head_width,self.gradient_checkpointing = width//heads,False
         if len(depths)==1: depths = (depths[0]//2, depths[0]%2, depths[0]//2) if skips else (0, *depths, 0)
         def blocks(n): return nn.ModuleList(Block(width, heads, swiglu, qk_norm) for _ in range(n))
         self.patches = PatchEmbed(in_channels, patch_size, width)
@@ -110,6 +112,14 @@ class UNet(ModelMixin, ConfigMixin):
         self.joins = nn.ModuleList(Join(width) for _ in range(depths[2] if skips else 0))
         self.final = Final(width, patch_size, in_channels)
         initialise(self)
+
+    def pass_through(self,
+        block:Block, # One of this network
+        *inputs, # Tokens, condition, turn
+    )->Tensor: # `[b n d]`
+        "The block's output; what is inside is kept for the backward pass, or computed again by it."
+        again = self.gradient_checkpointing and torch.is_grad_enabled()
+        return self._gradient_checkpointing_func(block, *inputs) if again else block(*inputs)
 
     def forward(self,
         x:Tensor, # Noisy images or latents, `[b c h w]`
@@ -136,14 +146,14 @@ class UNet(ModelMixin, ConfigMixin):
         turns = [rotations(o, self.head_width, device=x.device) if self.config.rope else None for o in self.sides]
         tokens = self.patches(x) + self.positions
         for block in self.encoder:
-            tokens = passed(block(tokens, conditions[0], turns[0]))
+            tokens = passed(self.pass_through(block, tokens, conditions[0], turns[0]))
             skips.append(tokens)
-        tokens = self.down(tokens)                                                                          # [b n/4 d]
-        for block in self.middle: tokens = passed(block(tokens, conditions[-1], turns[-1]))
-        tokens = self.up(tokens)                                                                            # [b n d]
+        tokens = self.down(tokens).to(tokens.dtype)                                                         # [b n/4 d]
+        for block in self.middle: tokens = passed(self.pass_through(block, tokens, conditions[-1], turns[-1]))
+        tokens = self.up(tokens).to(tokens.dtype)                                                           # [b n d]
         for i,block in enumerate(self.decoder):
-            if self.joins: tokens = self.joins[i](tokens, skips.pop())
-            tokens = passed(block(tokens, conditions[0], turns[0]))
+            if self.joins: tokens = self.joins[i](tokens, skips.pop()).to(tokens.dtype)
+            tokens = passed(self.pass_through(block, tokens, conditions[0], turns[0]))
         return self.final(tokens, conditions[0]),[seen[o-1] for o in wanted]
 
     @property
