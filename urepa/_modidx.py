@@ -304,7 +304,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'urepa.manifold.unit': ('manifold.html#unit', 'urepa/manifold.py')},
             'urepa.metrics': { 'urepa.metrics.Moments': ('metrics.html#moments', 'urepa/metrics.py'),
                                'urepa.metrics.Moments.__init__': ('metrics.html#moments.__init__', 'urepa/metrics.py'),
-                               'urepa.metrics.Moments.absorb': ('metrics.html#moments.absorb', 'urepa/metrics.py'),
                                'urepa.metrics.Moments.flush': ('metrics.html#moments.flush', 'urepa/metrics.py'),
                                'urepa.metrics.Moments.merge': ('metrics.html#moments.merge', 'urepa/metrics.py'),
                                'urepa.metrics.Moments.statistics': ('metrics.html#moments.statistics', 'urepa/metrics.py'),
