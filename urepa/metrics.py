@@ -181,11 +181,13 @@ def precision_recall(
     reference:Tensor, # `[m d]`, real images
     k:int=3, # Neighbours that a ball reaches to
     batch:int=2000, # Rows of the distance matrix held at once
+    radius:Tensor|None=None, # What `neighbour_radius` found for the reference, where that is known
 )->tuple[float, float]: # Precision, recall
     "Share of samples in the region of the reference, and of the reference in that of the samples (Kynkäänniemi et al. 2019)."
     samples,reference = check_pair(samples, reference)
     samples,reference = [(o-reference.mean(0)).float() for o in (samples, reference)]
-    sample_radius,reference_radius = neighbour_radius(samples, k, batch),neighbour_radius(reference, k, batch)
+    sample_radius = neighbour_radius(samples, k, batch)
+    reference_radius = neighbour_radius(reference, k, batch) if radius is None else radius
     precise,recalled = 0,torch.zeros(len(reference), dtype=torch.bool)
     for rows,radius in zip(samples.split(batch), sample_radius.split(batch)):
         distance = torch.cdist(rows, reference) # [batch m]
