@@ -1,8 +1,8 @@
 "From a run to a table row: drawn by two processes and killed once, scored by embedded nets and by Inception's code, compared, exported."
-import json, os, shutil, signal, subprocess, sys, time
+import json, os, shutil, subprocess, sys, time
 from hashlib import sha256
 import numpy as np
-import pytest
+import psutil, pytest
 from PIL import Image
 from checkout import read_pages, scripts
 
@@ -49,7 +49,8 @@ def killed_once(words, folder):
     parts = folder/'two.npz.parts'
     while not list(parts.glob('*.npy')) and process.poll() is None: time.sleep(.01)
     assert process.poll() is None, process.communicate()[0][-4000:]
-    os.killpg(process.pid, signal.SIGKILL)
+    agent = psutil.Process(process.pid)
+    for o in [*agent.children(recursive=True), agent]: o.kill() # workers are sessions of their own and would outlive torchrun
     process.wait(60)
     assert list(parts.glob('*.npy')) and not (folder/'two.npz').exists()
     process = torchrun(2, *words, '--batch-size', 100, '--out', 'two.npz', cwd=folder)
