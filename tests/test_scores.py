@@ -1,10 +1,10 @@
 "From a run to a table row: drawn by two processes and killed once, scored by embedded nets and by Inception's code, compared, exported."
-import json, os, shutil, signal, subprocess, sys, time
+import json, os, shutil, subprocess, sys, time
 from hashlib import sha256
 import numpy as np
-import pytest
+import psutil, pytest
 from PIL import Image
-from checkout import scripts
+from checkout import read_pages, scripts
 
 @pytest.fixture(scope='module')
 def made(tmp_path_factory):
@@ -43,54 +43,63 @@ def torchrun(n, *words, **kwargs):
 
 def digest(path): return sha256(path.read_bytes()).hexdigest()
 
-def test_two_processes_killed_once_draw_the_same_bytes(urepa, made, tmp_path):
-    words = ['sample', made/'run-0', '--n', 300, '--steps', 20, '--solver', 'euler_maruyama', '--guidance', 1.5, '--interval', 0, .7, '--labels', 'random']
-    process = torchrun(2, *words, '--batch-size', 32, '--out', 'two.npz', cwd=tmp_path)
-    parts = tmp_path/'two.npz.parts'
+def killed_once(words, folder):
+    "A set that two processes draw, killed after the first block and continued with another batch size."
+    process = torchrun(2, *words, '--batch-size', 32, '--out', 'two.npz', cwd=folder)
+    parts = folder/'two.npz.parts'
     while not list(parts.glob('*.npy')) and process.poll() is None: time.sleep(.01)
     assert process.poll() is None, process.communicate()[0][-4000:]
-    os.killpg(process.pid, signal.SIGKILL)
+    agent = psutil.Process(process.pid)
+    for o in [*agent.children(recursive=True), agent]: o.kill() # workers are sessions of their own and would outlive torchrun
     process.wait(60)
-    assert list(parts.glob('*.npy')) and not (tmp_path/'two.npz').exists()
-    process = torchrun(2, *words, '--batch-size', 100, '--out', 'two.npz', cwd=tmp_path)
+    assert list(parts.glob('*.npy')) and not (folder/'two.npz').exists()
+    process = torchrun(2, *words, '--batch-size', 100, '--out', 'two.npz', cwd=folder)
     told, _ = process.communicate(timeout=500)
     assert process.returncode==0 and 'process 1 of 2' in told, told[-4000:]
-    urepa(*words, '--out', 'one.npz')
-    assert digest(tmp_path/'one.npz')==digest(tmp_path/'two.npz') and not parts.exists()
-    record = json.loads((tmp_path/'two.json').read_text())
-    assert record['n']==300 and record['sampling']['labels']=='random' and record['sampling']['interval']==[0, .7]
-    urepa(*words, '--batch-size', 7, '--out', 'pngs')
-    whole = np.load(tmp_path/'one.npz', allow_pickle=False)
-    assert whole['arr_0'].shape==(300, 32, 32, 1) and len(set(whole['arr_1'].tolist()))==10
-    for i in (0, 149, 299): assert (np.asarray(Image.open(tmp_path/'pngs'/f'{i:06d}.png'))==whole['arr_0'][i,:,:,0]).all()
+    assert not parts.exists()
 
-def test_evaluate_and_compare(urepa, made, tmp_path):
-    for seed in (0, 1):
-        urepa('sample', made/f'run-{seed}', '--n', 64, '--steps', 3, '--out', f'{seed}.npz')
-        told = urepa('evaluate', f'{seed}.npz', '--out', f'{seed}-fashion.json')
-        assert 'Fréchet distance, autoencoder' in told and 'biased' in told and 'real images' in told
-    told = urepa('compare', '0-fashion.json', '1-fashion.json', '--out', 'compare.png')
-    assert '| 2 |' in told and '±' in told and (tmp_path/'compare.md').exists() and Image.open(tmp_path/'compare.png').size[0]>300
-    result = json.loads((tmp_path/'0-fashion.json').read_text())
-    record = result['samples']['made']
-    assert record['sampling']['steps']==3 and record['decoder']['name']=='pixels' and 'generator' in record['seed_rule'] and record['sampling']['labels']=='balanced'
-    assert result['reference']['checksum'] and len(result['features'])==2 and result['provenance']['versions']['torch'] and result['count']==64
-
-def test_inception(urepa, made, tmp_path):
-    "torch-fidelity's net and layout, with random weights."
-    rng = np.random.default_rng(0)
-    for name, low in (('real', 0), ('samples', 60)): np.savez(tmp_path/f'{name}.npz', arr_0=rng.integers(low, 256, (12, 32, 32, 3), dtype=np.uint8))
-    words = ['--features', 'inception', '--weights', made/'inception.pth']
-    urepa('evaluate', 'real.npz', *words, '--statistics', 'statistics.npz')
+def test_from_a_run_to_a_table(urepa, made, tmp_path):
+    "Drawn by two processes and killed once, scored by the embedded nets and by Inception's code with random weights, compared."
+    def words(seed): return ['sample', made/f'run-{seed}', '--n', 66, '--steps', 40, '--solver', 'euler_maruyama', '--guidance', 1.5, '--interval', 0, .7, '--labels', 'random']
+    killed_once(words(0), tmp_path)
+    urepa(*words(0), '--out', 'one.npz')
+    assert digest(tmp_path/'one.npz')==digest(tmp_path/'two.npz')
+    urepa(*words(1), '--out', 'other.npz')
+    for name in ('two', 'other'):
+        told = urepa('evaluate', f'{name}.npz', '--out', f'{name}-fashion.json')
+        for what in ('Fréchet distance, autoencoder', 'kernel distance', 'biased', 'real images'): assert what in told, told
+    inception = ['--features', 'inception', '--weights', made/'inception.pth']
+    np.savez(tmp_path/'real.npz', arr_0=np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8))
+    urepa('evaluate', 'real.npz', *inception, '--statistics', 'statistics.npz')
     held = np.load(tmp_path/'statistics.npz', allow_pickle=False)
     assert held['mu'].shape==(2048,) and held['sigma_s'].shape==(2023, 2023) and held['arr_0'].shape==(12, 32, 32, 3)
-    told = urepa('evaluate', 'samples.npz', *words, '--reference', 'real.npz', '--out', 'result.json')
+    told = urepa('evaluate', 'two.npz', *inception, '--reference', 'statistics.npz', '--out', 'two-inception.json')
     for name in ('FID', 'sFID', 'KID', 'Inception score', 'precision', 'recall'): assert f'{name}, inception' in told, told
-    result = json.loads((tmp_path/'result.json').read_text())
-    assert result['features']['inception']==digest(made/'inception.pth') and result['inception']['frechet']>result['inception']['floor']['frechet']>0
-    assert 'FID, inception' in urepa('compare', 'result.json', '--out', 'compare.png')
+    told = urepa('compare', 'two-fashion.json', 'other-fashion.json', '--out', 'compare.png')
+    assert '| 2 |' in told and '±' in told and (tmp_path/'compare.md').exists() and Image.open(tmp_path/'compare.png').size[0]>300
+    assert 'FID, inception' in urepa('compare', 'two-inception.json', '--out', 'inception.png')
     np.savez(tmp_path/'large.npz', arr_0=np.zeros((5, 64, 64, 3), np.uint8))
-    assert 'one resolution' in urepa.refused('evaluate', 'large.npz', *words, '--reference', 'real.npz')
+    assert 'one resolution' in urepa.refused('evaluate', 'large.npz', *inception, '--reference', 'real.npz')
+    check_records(made, tmp_path)
+
+def check_records(made, folder):
+    "All that is needed to repeat a number stands beside it."
+    result, scored = [json.loads((folder/o).read_text()) for o in ('two-fashion.json', 'two-inception.json')]
+    record = result['samples']['made']
+    how = dict(solver='euler_maruyama', steps=40, guidance=1.5, interval=[0, .7], labels='random')
+    assert result['count']==66 and how.items()<=record['sampling'].items() and 'generator' in record['seed_rule'] and record['decoder']['name']=='pixels'
+    assert result['reference']['checksum'] and len(result['features'])==2 and result['provenance']['versions']['torch']
+    assert scored['features']['inception']==digest(made/'inception.pth') and min(scored['inception']['frechet'], scored['inception']['floor']['frechet'])>0
+    assert scored['reference']==dict(source='statistics.npz', count=12, checksum=digest(folder/'statistics.npz')) and scored['samples']['checksum']==digest(folder/'two.npz')
+
+def test_forms_of_a_set(urepa, made, tmp_path):
+    "An array and a folder of PNG files hold the same images and labels."
+    words = ['sample', made/'run-0', '--n', 40, '--steps', 2, '--labels', 'random']
+    urepa(*words, '--out', 'a.npz')
+    urepa(*words, '--batch-size', 7, '--out', 'pngs')
+    whole = np.load(tmp_path/'a.npz', allow_pickle=False)
+    assert whole['arr_0'].shape==(40, 32, 32, 1) and whole['arr_1'].tolist()==json.loads((tmp_path/'pngs'/'labels.json').read_text())
+    for i in range(40): assert (np.asarray(Image.open(tmp_path/'pngs'/f'{i:06d}.png'))==whole['arr_0'][i,:,:,0]).all()
 
 def test_exported_pipeline(urepa, made, tmp_path):
     "The folder, a fresh process, diffusers and the package: the images of `urepa sample`."
@@ -106,6 +115,28 @@ assert (np.load('a.npz')['arr_0'][...,0]==np.stack([np.asarray(o) for o in image
 """
     subprocess.run([sys.executable, '-c', code], check=True, cwd=tmp_path, timeout=300)
     assert 'already exists' in urepa.refused('export', made/'run-0', '--out', 'model')
+
+def test_adms_published_numbers_have_a_road(made, tmp_path, monkeypatch):
+    "The function that is to repeat them, on small files of ADM's form and random weights: it fetches, scores, and names what is published."
+    import torch
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+    from urepa import evaluate
+    from urepa.features import Inception
+    page = next(o for o in read_pages() if o.name=='62_evaluate')
+    cell = next(o for o in page.code if 'def adm_scores' in o)
+    assert [o for o in page.code if o.startswith('#| net') and 'adm_scores(' in o and 'published' in o]
+    monkeypatch.setattr(torch.hub, '_hub_dir', str(tmp_path))
+    (tmp_path/'checkpoints').mkdir()
+    shutil.copy(made/'inception.pth', tmp_path/'checkpoints'/URL_INCEPTION_V3.split('/')[-1])
+    rng, fetched = np.random.default_rng(0), []
+    def fetch(address, path):
+        fetched.append(address.split('/')[-1])
+        arrays = dict(mu=np.zeros(2048), sigma=np.eye(2048), mu_s=np.zeros(2023), sigma_s=np.eye(2023)) if 'VIRTUAL' in path.name else {}
+        np.savez(path, arr_0=rng.integers(0, 256, (8, 16, 16, 3), dtype=np.uint8), **arrays)
+    names = dict(vars(evaluate), Inception=Inception)
+    exec(cell, names)
+    scores = names['adm_scores'](fetch)
+    assert len(fetched)==2 and names['published'].keys()<=scores.keys() and all(np.isfinite(scores[k]) for k in names['published']), scores
 
 mistakes = {
     'interval reversed': ('sample RUN --n 4 --steps 1 --guidance 2 --interval .7 0 --out x.npz', 'the smaller first'),
@@ -124,6 +155,12 @@ mistakes = {
     'embedded nets want 32': ('evaluate sixty.npz', '64'),
     'no such weights': ('evaluate few.npz --features dinov2 --weights none.pth', 'none.pth'),
     'nothing to compare': ('compare few.npz', 'few.npz'),
+    'labels that are none': ('sample RUN --n 4 --steps 1 --labels "" --out x.npz', 'balanced'),
+    'negative label': ('sample RUN --n 4 --steps 1 --labels=-1 --out x.npz', 'balanced'),
+    'guidance without labels': ('sample plain --n 4 --steps 1 --guidance 2 --out x.npz', 'without labels'),
+    'reference of another net': ('evaluate grey.npz --reference other.npz', 'made with the net'),
+    'reference of other features': ('evaluate grey.npz --reference wide.npz', 'width 5'),
+    'reference of another resolution': ('evaluate grey.npz --reference sixty.npz', 'one resolution'),
     'exporting no run': ('export nowhere --out model', 'nowhere'),
 }
 
@@ -132,6 +169,9 @@ def images_to_refuse(folder):
     def array(*shape): return rng.integers(0, 256, shape, dtype=np.uint8)
     np.savez(folder/'floats.npz', arr_0=rng.random((5, 32, 32, 1)))
     np.savez(folder/'flat.npz', arr_0=array(5, 32, 32))
+    np.savez(folder/'grey.npz', arr_0=array(5, 32, 32, 1))
+    np.savez(folder/'wide.npz', mu=np.zeros(5), sigma=np.eye(5))
+    np.savez(folder/'other.npz', mu=np.zeros(96), sigma=np.eye(96), net='classifier', net_checksum='0'*64)
     np.savez(folder/'few.npz', arr_0=array(1, 32, 32, 1))
     np.savez(folder/'sixty.npz', arr_0=array(5, 64, 64, 3))
     np.savez(folder/'cut.npz', arr_0=array(5, 32, 32, 1))
@@ -147,6 +187,9 @@ def test_mistake(mistake, urepa, made, tmp_path):
     images_to_refuse(tmp_path)
     shutil.copytree(made/'run-0', tmp_path/'bare')
     for o in (tmp_path/'bare').rglob('ema'): shutil.rmtree(o)
+    shutil.copytree(made/'run-0', tmp_path/'plain')
+    config = json.loads((tmp_path/'plain'/'config.json').read_text())
+    (tmp_path/'plain'/'config.json').write_text(json.dumps(dict(config, data=dict(config['data'], labelled=0.))))
     told = urepa.refused(*[made/'run-0' if o=='RUN' else o for o in words.split()])
     assert named in told, f'{named!r} is not in: {told}'
     assert not [o for o in ('x.npz', 'x.json', 'model') if (tmp_path/o).exists()]

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['commands', 'demo', 'run_training', 'train', 'prepare', 'look_after', 'sample', 'evaluate', 'report', 'sweep',
            'compare', 'export', 'info', 'list_presets', 'embedded_files', 'doctor', 'bench', 'overview', 'with_help',
-           'parse', 'chosen', 'call_of', 'main']
+           'complaint', 'parse', 'chosen', 'call_of', 'answer', 'main']
 
 # %% ../nbs/81_cli.ipynb #79f4c937
 import contextlib,dataclasses,inspect,io,os,re,shutil,sys,time
@@ -134,7 +134,12 @@ def evaluate(
     out:Path|None=None, # JSON file for the result
     statistics:Path|None=None, # .npz file: store the statistics of these images as a reference, and do not score them
 ):
-    "Score samples against real images, beside what real images score."
+    """Score samples against real images, beside what real images score.
+
+    Embedded nets: urepa evaluate samples.npz --out score.json
+    FID and its kin: urepa evaluate samples.npz --reference VIRTUAL_imagenet256_labeled.npz --features inception --out score.json
+    A reference from a folder: urepa evaluate REAL_IMAGES --features inception --statistics reference.npz
+    """
     from urepa.evaluate import describe,score_run,write_reference
     from urepa.evaluate import evaluate as score_images
     from urepa.features import feature_nets
@@ -174,7 +179,11 @@ def compare(
     results:list[Path], # Run folders that were scored, results of sweeps or of urepa evaluate; the first is what the others are compared with
     out:Path=Path('compare.png'), # The figure; the table goes into an .md file beside it
 ):
-    "Compare scores: a table and a figure with the spread of the seeds, and steps to reach a level."
+    """Compare scores: a table and a figure with the spread of the seeds, and steps to reach a level.
+
+    Runs: urepa compare runs/plain-0 runs/plain-1 runs/urepa-0 runs/urepa-1 --out compare.png
+    Results: urepa compare plain.json urepa.json --out compare.png
+    """
     from urepa.compare import compare as compare_results
     print(compare_results(results, out))
     print(f'{out} and {out.with_suffix(".md")} are written', file=sys.stderr)
@@ -184,7 +193,11 @@ def export(
     out:Path, # A folder that does not exist yet
     step:int|None=None, # Checkpoint; the newest by default
 ):
-    "Write a run as a diffusers pipeline with a model card, to load with UREPAPipeline.from_pretrained or to publish."
+    """Write a run as a diffusers pipeline with a model card, to load with UREPAPipeline.from_pretrained or to publish.
+
+    To load it from a disk: urepa export runs/demo --out demo-model
+    To publish it: hf upload NAME/demo-model demo-model
+    """
     from urepa.pipeline import export as export_run
     print(f'{export_run(run, out, step)} is written')
 
@@ -258,7 +271,7 @@ commands = dict(demo=demo, prepare=prepare, train=train, sample=sample, evaluate
 
 def overview()->str: # Text for `urepa --help`
     "All commands, a line each."
-    lines = '\n'.join(f'  urepa {name:10}{f.__doc__}' for name,f in commands.items())
+    lines = '\n'.join(f'  urepa {name:10}{f.__doc__.splitlines()[0]}' for name,f in commands.items())
     return (f"usage: urepa COMMAND [OPTIONS]\n\n{lines}\n\npresets, for train and info: {', '.join(presets)}\n"
             'options of a command: urepa COMMAND --help; of a preset: urepa train PRESET --help\nto begin with: urepa demo')
 
@@ -282,6 +295,17 @@ def with_help(
     return call
 
 # %% ../nbs/81_cli.ipynb #439a817c
+def complaint(
+    told:str, # What tyro printed: boxes with rules between their parts
+)->str: # One line
+    "What a box says, its parts set apart by semicolons."
+    parts = ['']
+    for line in told.splitlines():
+        text = line.strip('─│╭╮╰╯ ')
+        if text and not line.startswith('╭'): parts[-1] += f' {text}'
+        else: parts.append('')
+    return '; '.join(o.strip() for o in parts if o and not o.startswith(' For full helptext'))
+
 def parse(
     f, # From `with_help`
     words:list[str], # What was typed after the command
@@ -294,9 +318,7 @@ def parse(
         with contextlib.redirect_stderr(told): call = tyro.cli(f, args=words, prog=prog)
     except SystemExit as e:
         if e.code in (0, None): raise
-        lines = [re.sub('[─│╭╮╰╯]+', '', o).strip() for o in told.getvalue().splitlines()[1:]]
-        text = ' '.join(o for o in lines if o).split('For full helptext')[0].strip()
-        raise UserError(f'{text}; see {prog} --help') from None
+        raise UserError(f'{complaint(told.getvalue())}; see {prog} --help') from None
     return call
 
 # %% ../nbs/81_cli.ipynb #118c2fc8
@@ -331,14 +353,25 @@ def call_of(
     return parse(with_help(f, config), rest, prog)
 
 # %% ../nbs/81_cli.ipynb #43ffbe5d
+def answer(
+    words:list[str], # What was typed after `urepa`
+):
+    "Do what was asked for."
+    if not words or words[0] in ('-h', '--help'): return print(overview())
+    if words[0]=='--version': return print(package_version('urepa'))
+    call_of(words)()
+
 def main(
     words:list[str]|None=None, # What was typed after `urepa`; the process's own arguments by default
 )->None:
     "Entry point of the `urepa` command."
     words = sys.argv[1:] if words is None else words
-    if not words or words[0] in ('-h', '--help'): return print(overview())
-    if words[0]=='--version': return print(package_version('urepa'))
-    try: call_of(words)()
+    try:
+        answer(words)
+        sys.stdout.flush()
+    except BrokenPipeError: # whoever reads us, such as `head`, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
     except (UserError, OSError) as e: code,text = 1,str(e)
     except ModuleNotFoundError as e: code,text = 1,f'the package {e.name!r} is missing; pip install {e.name}'
     except KeyboardInterrupt as e: code,text = 130,str(e) or 'interrupted'

@@ -10,7 +10,7 @@ __all__ = ['nets', 'names', 'field_names', 'defaults', 'Features', 'collect', 'e
 # %% ../nbs/62_evaluate.ipynb #9da34ef4
 import zipfile
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property,lru_cache
 from pathlib import Path
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 from .core import UserError,generator,progress,provenance,read_json,require,sha256,write_atomic,write_json
 from .features import feature_nets
 from .images import fashion
-from .metrics import Moments,Statistics,frechet_distance,inception_score,kernel_distance,precision_recall,sample_bias
+from .metrics import Moments,Statistics,frechet_distance,inception_score,kernel_distance,neighbour_radius,precision_recall,sample_bias
 from .samples import Images,Sampler,Sampling
 
 # %% ../nbs/62_evaluate.ipynb #29628d44
@@ -30,6 +30,11 @@ class Features:
     kept:Tensor|None=None # Features of the first images, `[≤ keep d]`
     spatial:Statistics|None=None # Of the features of sFID
     logits:Tensor|None=None # Of the classes, `[n classes]`
+
+    @cached_property
+    def radius(self)->Tensor: # `[≤ keep]`
+        "How far the balls of precision reach: found once, since many sets are compared with one reference."
+        return neighbour_radius((self.kept.double()-self.kept.double().mean(0)).float(), 3)
 
 def collect(
     net, # One of `feature_nets`
@@ -149,7 +154,7 @@ def score(
     found = dict(frechet=frechet_distance(samples.pool, reference.pool))
     if samples.spatial is not None and reference.spatial is not None: found['spatial'] = frechet_distance(samples.spatial, reference.spatial)
     if reference.kept is not None:
-        precision,recall = precision_recall(samples.kept, reference.kept)
+        precision,recall = precision_recall(samples.kept, reference.kept, radius=reference.radius)
         found |= dict(kernel=kernel_distance(samples.kept, reference.kept), precision=precision, recall=recall)
     if samples.logits is not None: found['inception_score'] = inception_score(samples.logits.double().softmax(1), max(1, samples.n//5000))
     return found
@@ -200,6 +205,9 @@ def evaluate(
     labels = images.labels if labels is None else labels
     require(len(images)>=4, f'{len(images)} images cannot be scored; give at least 4, and 10,000 for a score to report')
     result = dict(count=len(images), keep=keep, features={}, reference=None, samples=dict(checksum=images.checksum(), made=images.record))
+    if labels is not None:
+        known = 10 if reference=='fashion' else ((images.record or {}).get('config') or {}).get('model', {}).get('n_classes')
+        result['classes'] = dict(asked=len(labels.unique()), known=known)
     for net in nets:
         samples = collect(net, images, keep=keep, show=show)
         real,result['reference'] = read_reference(reference, net, images.shape, keep, show)
@@ -237,6 +245,8 @@ def describe(
         lines.append(f"Below 10,000 images the {net} distance is biased: {o['frechet']:.3g} is too much by about {o['bias']:.3g}; the kernel distance is not.")
         if o['floor'] and o['floor']['count']!=result['count']: lines.append(f"Real images of {net} are {o['floor']['count']:,} against as many, half of the reference each.")
         if not o['floor']: lines.append(f'No floor for {net}: the reference holds no images.')
+    classes = result.get('classes') or {}
+    if (classes.get('known') or 0)>classes.get('asked', 0): lines.append(f"The samples are of {classes['asked']} of {classes['known']} classes: a reference of all classes finds the others missing; draw at least one image of each, with --labels balanced or random.")
     teacher = ((result['samples']['made'] or {}).get('config') or {}).get('align', {})
     if 'dinov2' in result and 'dinov2' in str(teacher.get('teacher')) and teacher.get('weight'): lines.append('DINOv2 was the teacher of this run: its distance is no neutral judge.')
     return '\n'.join(lines)

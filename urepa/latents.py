@@ -117,6 +117,6 @@ def load_codec(
     except Exception as e:
         place = 'is a folder, but not of a diffusers AutoencoderKL' if Path(name).is_dir() else 'is neither a folder here nor can it be fetched from the hub'
         raise UserError(f"the codec {name} {place} ({str(e).splitlines()[0]}); give 'pixels', the folder that AutoencoderKL.save_pretrained wrote, "
-                        f'or run on a machine with network: huggingface-cli download {name}') from e
+                        f'or run on a machine with network: hf download {name}') from e
     if tiled: vae.enable_tiling()
     return Autoencoder(vae.to(device), name)

@@ -8,7 +8,10 @@ __all__ = ['check_features', 'check_pair', 'Statistics', 'statistics', 'covarian
 
 # %% ../nbs/61_metrics.ipynb #8092c7ac
 from typing import NamedTuple
+import numpy as np
+import scipy.linalg
 import torch
+from scipy.linalg.blas import dsyrk
 from torch import Tensor
 from .core import generator,require
 
@@ -65,8 +68,8 @@ def overlap(
 )->Tensor: # Trace of the root of the product of their covariances
     "What two Gaussians have in common."
     if min(a.n, b.n)>len(a.mean):
-        lower,failed = torch.linalg.cholesky_ex(a.cov)
-        if not failed: return torch.linalg.eigvalsh(lower.T@b.cov@lower).clamp(0).sqrt().sum()
+        try: return torch.from_numpy(scipy.linalg.eigvalsh(b.cov.numpy(), a.cov.numpy(), type=2)).clamp(0).sqrt().sum()
+        except np.linalg.LinAlgError: pass # a covariance without a Cholesky factor
     factors = [covariance_factor(o.cov) if o.factor is None else o.factor for o in (a, b)]
     return torch.linalg.svdvals(factors[0].T@factors[1]).sum()
 
@@ -84,49 +87,55 @@ class Moments:
     "Mean and covariance of features that come in batches; memory does not depend on their number."
     def __init__(self,
         width:int, # Features of an image
-        block:int=2048, # Rows that are collected before they are worked in
+        block:int=2048, # Rows that are collected before the first are worked in; as many have their factor
     ):
-        self.n,self.mean,self.scatter = 0,torch.zeros(width, dtype=torch.float64),torch.zeros(width, width, dtype=torch.float64)
-        self.waiting,self.block = [],block
+        self.n,self.shift,self.block = 0,None,block # images worked in; the point that all is measured from
+        self.total,self.scatter = torch.zeros(width, dtype=torch.float64),np.zeros((width, width), order='F') # one triangle of it
+        self.rows,self.waiting = torch.empty(block, width, dtype=torch.float64),0
 
     def update(self,
         features:Tensor, # `[b d]`
     ):
         "Take in the features of a batch."
-        self.waiting.append(features.detach().cpu())
-        if sum(map(len, self.waiting))>=self.block: self.flush()
+        features = features.detach().cpu()
+        if self.shift is None: self.shift = features.double().mean(0)
+        while len(features):
+            part,features = features.tensor_split([self.block-self.waiting])
+            torch.sub(part, self.shift, out=self.rows[self.waiting:self.waiting+len(part)])
+            self.waiting += len(part)
+            if self.waiting==self.block: self.flush()
 
     def flush(self):
         "Work in what is waiting."
         if not self.waiting: return
-        x,self.waiting = torch.cat(self.waiting).double(),[]
-        mean = x.mean(0)
-        x = (x-mean).numpy() # NumPy computes x.T@x as the symmetric product it is: half the work
-        self.absorb(len(x), mean, torch.from_numpy(x.T@x))
-
-    def absorb(self, n, mean, scatter):
-        total,delta = self.n+n,mean-self.mean
-        self.scatter += scatter
-        self.scatter.addr_(delta, delta, alpha=self.n*n/total)
-        self.mean += delta*(n/total)
-        self.n = total
+        rows,self.waiting,self.block = self.rows[:self.waiting],0,min(self.block, 512) # from now on, what fits into a processor's cache
+        self.n += len(rows)
+        self.total += rows.sum(0)
+        self.scatter = dsyrk(1., rows.numpy().T, 1., self.scatter, overwrite_c=True)
 
     def merge(self,
         other:'Moments', # Of other images
     )->'Moments': # This one
         "Add the images of another."
-        self.flush()
         other.flush()
-        if other.n: self.absorb(other.n, other.mean, other.scatter)
+        if self.shift is None: self.shift = other.shift
+        if not other.n: return self
+        step = other.shift-self.shift
+        moved = other.total+other.n/2*step # total·stepᵀ + step·totalᵀ + n·step·stepᵀ = moved·stepᵀ + step·movedᵀ
+        self.scatter += other.scatter+np.outer(moved, step)+np.outer(step, moved)
+        self.total += other.total+other.n*step
+        self.n += other.n
         return self
 
     def statistics(self)->Statistics:
         "Mean and covariance of all that was taken in; with their factor where it is small."
-        if not self.n and self.waiting: return statistics(torch.cat(self.waiting))
+        if not self.n and self.waiting: return statistics(self.rows[:self.waiting]+self.shift)
         self.flush()
         require(self.n>=2, f'{self.n} row of features has no spread; give the features of at least 2 images')
-        require(bool(self.mean.isfinite().all()), 'features hold NaN or infinity; leave out the images they come from, or find out what broke them')
-        return Statistics(self.mean, self.scatter/(self.n-1), self.n)
+        require(bool(self.total.isfinite().all()), 'features hold NaN or infinity; leave out the images they come from, or find out what broke them')
+        total = self.total.numpy()[:,None]
+        upper = torch.from_numpy(dsyrk(-1/self.n/(self.n-1), total, 1/(self.n-1), self.scatter)).triu()
+        return Statistics(self.shift+self.total/self.n, upper.add_(upper.triu(1).T), self.n)
 
 # %% ../nbs/61_metrics.ipynb #424efccd
 def sample_bias(
@@ -172,11 +181,13 @@ def precision_recall(
     reference:Tensor, # `[m d]`, real images
     k:int=3, # Neighbours that a ball reaches to
     batch:int=2000, # Rows of the distance matrix held at once
+    radius:Tensor|None=None, # What `neighbour_radius` found for the reference, where that is known
 )->tuple[float, float]: # Precision, recall
     "Share of samples in the region of the reference, and of the reference in that of the samples (Kynkäänniemi et al. 2019)."
     samples,reference = check_pair(samples, reference)
     samples,reference = [(o-reference.mean(0)).float() for o in (samples, reference)]
-    sample_radius,reference_radius = neighbour_radius(samples, k, batch),neighbour_radius(reference, k, batch)
+    sample_radius = neighbour_radius(samples, k, batch)
+    reference_radius = neighbour_radius(reference, k, batch) if radius is None else radius
     precise,recalled = 0,torch.zeros(len(reference), dtype=torch.bool)
     for rows,radius in zip(samples.split(batch), sample_radius.split(batch)):
         distance = torch.cdist(rows, reference) # [batch m]

@@ -48,6 +48,10 @@ class UREPAPipeline(DiffusionPipeline):
         "Latents as images; pixels as they are."
         return x if self.vae is None else Autoencoder(self.vae, 'vae').decode(x)
 
+    def _upload_folder(self, working_dir, *args, **kwargs): # what `push_to_hub` calls last: the card of our own folder goes with it
+        if self.name_or_path and (own := Path(self.name_or_path)/'README.md').is_file(): shutil.copyfile(own, Path(working_dir)/'README.md')
+        return super()._upload_folder(working_dir, *args, **kwargs)
+
     @torch.no_grad()
     def __call__(self,
         class_labels, # A label for each image; `n_classes` means none

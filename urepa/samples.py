@@ -76,7 +76,7 @@ class Sampler:
         self.checkpoint = sha256(Path(run)/'checkpoints'/f'{self.step:07d}'/'ema'/weights_name)
         device = pick_device(how.device)
         self.codec = codec_of(self.config.data, device)
-        self.call = torch.compile(self.net.to(device)) if how.compile else self.net.to(device)
+        self.call = torch.compile(self.net.to(device), dynamic=False) if how.compile else self.net.to(device)
         if self.weak is not None: self.weak.to(device)
 
     def labels(self,
