@@ -255,10 +255,12 @@ class TrainingData:
         if o.data.window and isinstance(self.data, Store): self.look_ahead(step)
         part = slice(rank*size//world, (rank+1)*size//world)
         index = batch_indices(len(self), size, o.run.seed, step, self.order)[part]
-        rows = self.data.read(index, self.names())
+        wanted = self.token_names(step)
+        rows = self.data.read(index, ('moments', 'label', *wanted))
         y = rows['label'].clone()
         if self.shown is not None: y[~self.shown[index]] = o.model.n_classes
-        z = self.data.tokens({k:self.move(v) for k,v in rows.items()}) if self.teacher else None
+        if o.align.shuffled and wanted: rows = dict(rows, **self.data.read((index+len(self)//2)%len(self), wanted))
+        z = self.data.tokens({k:self.move(v) for k,v in rows.items()}) if wanted else None
         return self.latents(rows['moments'], step, part),self.move(y),z
 
     def batches(self,
@@ -276,6 +278,9 @@ class TrainingData:
                 yield waiting.popleft().result()
         finally: pool.shutdown(cancel_futures=True)
 
-    def names(self)->tuple: # For `read`
-        "The tensors that this run wants."
-        return ('moments', 'label', *(k for k in ('tokens', 'scale') if self.teacher and (k in self.data.meta['tensors'] or k=='tokens')))
+    def token_names(self,
+        step:int, # Counted from 0
+    )->tuple: # For `read`; none where nothing is aligned
+        "The tensors that teacher tokens are made of."
+        stopped = 0<self.config.align.until<=step
+        return tuple(k for k in ('tokens', 'scale') if self.teacher and not stopped and (k in self.data.meta['tensors'] or k=='tokens'))

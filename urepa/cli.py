@@ -162,10 +162,12 @@ def sweep(
     out:Path, # JSON file for the result
     folder:Path=Path('runs/sweeps'), # Where the runs lie; what stands there is not done again
     workers:int|None=None, # Runs side by side; one a core by default
+    rows:list[str]|None=None, # Some of the rows; all by default
+    seeds:list[int]|None=None, # Some of the seeds; all by default
 ):
-    "Train and score all rows and seeds of a sweep."
+    "Train and score all rows and seeds of a sweep, or some of them."
     from urepa.sweep import run_sweep
-    run_sweep(file, out, folder/file.stem, workers)
+    run_sweep(file, out, folder/file.stem, workers, rows=rows, seeds=seeds)
     print(f'{out} is written')
 
 # %% ../nbs/81_cli.ipynb #2bd8d5a9

@@ -67,15 +67,19 @@ class Model:
 class Align:
     "Alignment of one block with a frozen ViT; `weight` 0 is plain flow matching."
     teacher: str = 'embedded'
-    "'embedded', 'random' (same shape, untrained), a ViT of timm by name, or NAME@FILE with a file of weights"
+    "'embedded', 'random' (same shape, untrained), 'pixels' (raw patches), a ViT of timm by name, or NAME@FILE with a file of weights"
     block: int | Literal['mid'] = 'mid'
     "aligned block, counted from 1; 'mid' is the centre of the network"
     weight: float = .5
     "λ, weight of the whole alignment (Eq. 5)"
+    token: float = 1.
+    "weight of the token loss inside it, 1 in Eq. 5; 0 leaves the manifold loss alone (last row of Table 15)"
     manifold: float = 3.
     "w, weight of the manifold loss inside it (Eq. 5)"
     pairs: Literal['tokens', 'samples', 'random'] = 'tokens'
     "which tokens the manifold loss compares: those of one image, one position over the batch, or a random draw"
+    centre: bool = False
+    "subtract the mean of the compared tokens before the manifold loss looks at them"
     schedule: Literal['constant', 'rising', 'falling', 'valley'] = 'constant'
     "λ as a function of t; the appendix of the paper tries the other three"
     resize: Literal['student', 'teacher'] = 'student'
@@ -88,6 +92,16 @@ class Align:
     "hidden width of the projector's MLP"
     time_aware: bool = False
     "let the projector scale and shift its output by a function of t"
+    layers: Literal['mlp', 'conv'] = 'mlp'
+    "of the projector: an MLP, or one 3×3 convolution (iREPA)"
+    spatial_norm: float = 0.
+    "share of an image's mean token taken from the teacher's tokens before each feature is scaled to spread 1 over the image (iREPA takes 0.6); 0 leaves them as they are"
+    until: int = 0
+    "step after which nothing is aligned any more and no teacher token is read (HASTE); 0 never stops"
+    dispersive: float = 0.
+    "weight of a loss that pushes the images' tokens of the aligned block apart, without a teacher (dispersive loss)"
+    shuffled: bool = False
+    "a control: align every image with the teacher tokens of another one, always the same"
 
 # %% ../nbs/01_config.ipynb #54675ec2
 @dataclass(frozen=True)

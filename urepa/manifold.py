@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['Direction', 'unit', 'similarity_map', 'gap_direct', 'gap_by_features', 'DirectGap', 'similarity_gap', 'group',
-           'manifold_loss']
+           'manifold_loss', 'dispersive_loss']
 
 # %% ../nbs/44_manifold.ipynb #cc5a205a
-import torch
+import math,torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from .core import require
@@ -122,3 +122,14 @@ def manifold_loss(
     loss = similarity_gap(*(unit(group(o, pairs, chosen), centre) for o in (h, z))) # one value per set
     if weight is None: return loss.mean()
     return (weight*loss).mean() if pairs=='tokens' else weight.mean()*loss.mean()
+
+# %% ../nbs/44_manifold.ipynb #d225e3c5
+def dispersive_loss(
+    h:Tensor, # Tokens of a block, `[b n d]`
+    temperature:float=.5, # τ
+)->Tensor: # Scalar, fp32; 0 where all images are alike, ever smaller as they move apart
+    "How close the images of a batch lie to each other; no teacher is asked (Wang & He 2025)."
+    require(len(h)>1, 'one image has nothing to be told apart from; use batches of at least 2')
+    h = h.float().flatten(1)
+    distances = torch.pdist(h).square()/h.shape[1]
+    return torch.logsumexp(-distances/temperature, 0)-math.log(len(distances))

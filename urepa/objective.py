@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor,nn
 from torch.utils._triton import has_triton
-from .align import cosine_gap,token_loss
+from .align import cosine_gap,spatial_normalise,token_loss
 from .config import Config,Run
 from .core import compiler,generator as named_generator,grid_side,has_bfloat16,require
 from .flow import add_noise,linear,paths,prediction_target
-from .manifold import manifold_loss
+from .manifold import dispersive_loss,manifold_loss
 from .mismatch import resize_tokens
 from .project import Projector
 from .unet import UNet
@@ -63,6 +63,10 @@ class Objective(nn.Module):
         label_dropout:float=.1, # Share of labels hidden
         prediction:str='velocity', # What the network predicts: `'velocity'` or `'noise'`
         resize:str='student', # Which side changes its grid: `'student'` or `'teacher'` (Table 6)
+        token:float=1., # Weight of the token loss inside λ; 0 leaves the manifold loss alone
+        centre:bool=False, # Subtract the mean of the tokens that the manifold loss compares
+        spatial_norm:float=0., # Share of the mean token taken from the teacher's before they are scaled; 0 leaves them alone
+        dispersive:float=0., # Weight of the dispersive loss, which needs no teacher
     ):
         super().__init__()
         require(prediction in ('velocity', 'noise'), f"unknown prediction {prediction!r}: choose 'velocity' or 'noise'")
@@ -73,6 +77,7 @@ class Objective(nn.Module):
         self.net,self.projector,self.block = net,projector,net.block_index(block)
         self.weight,self.manifold,self.pairs,self.schedule = weight,manifold,pairs,schedule
         self.path,self.label_dropout,self.prediction,self.resize = path,label_dropout,prediction,resize
+        self.token,self.centre,self.spatial_norm,self.dispersive = token,centre,spatial_norm,dispersive
 
         self.read,self.half = net.forward_intermediates,False
 
@@ -112,9 +117,10 @@ class Objective(nn.Module):
         require(z is not None, f'alignment of weight {self.weight} needs teacher tokens; pass z, or set the weight to 0')
         with self.mixed(h): h = self.projector(h, t)
         if self.resize=='teacher': z = resize_tokens(z, grid_side(h.shape[1]), self.projector.mode)
+        if self.spatial_norm: z = spatial_normalise(z, self.spatial_norm)
         share = self.schedule(t) # [b]
-        token = token_loss(h, z, share)
-        manifold = manifold_loss(h, z, self.pairs, share, generator=generator) if self.manifold else torch.zeros_like(token)
+        token = token_loss(h, z, share) if self.token else torch.zeros((), device=h.device)
+        manifold = manifold_loss(h, z, self.pairs, share, self.centre, generator) if self.manifold else torch.zeros_like(token)
         own,other,gap = cosine_gap(h, z)
         return dict(token=token, manifold=manifold, cosine=own, shuffled=other, gap=gap)
 
@@ -123,16 +129,18 @@ class Objective(nn.Module):
         y:Tensor, # Labels, `[b]`
         z:Tensor|None=None, # Teacher tokens, `[b m e]`; not looked at where `weight` is 0
         generator:torch.Generator|None=None, # Source of everything random, on the CPU
-    )->dict: # Scalars loss, velocity, token, manifold; where alignment runs also cosine, shuffled, gap (detached)
+        aligned:bool=True, # `False` once the alignment has ended
+    )->dict: # Scalars loss, velocity, token, manifold; dispersive where it is weighed; where alignment runs also cosine, shuffled, gap (detached)
         "Draw, run the network once, and add up the terms."
         t,noise,y = self.draw(x, y, generator)
+        weight = self.weight if aligned else 0.
         noisy,target = add_noise(self.path, x, noise, t),prediction_target(self.path, x, noise, t, self.prediction)
-        with self.mixed(x): out,tokens = self.read(noisy, t, y, indices=[self.block] if self.weight else [])
-        velocity = F.mse_loss(out.float(), target.float())
-        zero = torch.zeros_like(velocity)
-        if not self.weight: return dict(loss=velocity, velocity=velocity, token=zero, manifold=zero)
-        terms = self.align(tokens[0], z, t, generator)
-        return dict(loss=velocity+self.weight*(terms['token']+self.manifold*terms['manifold']), velocity=velocity, **terms)
+        with self.mixed(x): out,tokens = self.read(noisy, t, y, indices=[self.block] if weight or self.dispersive else [])
+        loss = velocity = F.mse_loss(out.float(), target.float())
+        terms = self.align(tokens[0], z, t, generator) if weight else dict(token=torch.zeros_like(loss), manifold=torch.zeros_like(loss))
+        if weight: loss = loss + weight*(self.token*terms['token']+self.manifold*terms['manifold'])
+        if self.dispersive: loss = loss + self.dispersive*terms.setdefault('dispersive', dispersive_loss(tokens[0]))
+        return dict(loss=loss, velocity=velocity, **terms)
 
 # %% ../nbs/45_objective.ipynb #f824d499
 def seeded(
@@ -156,10 +164,10 @@ def build_objective(
     grid = net.block_grid(align.block)
     require(not align.weight or teacher_grid>=grid, f'the teacher {align.teacher} has {teacher_grid}×{teacher_grid} tokens, fewer than the {grid}×{grid} of block {align.block}; choose a deeper block, or prepare with a teacher of a larger grid')
     target = grid if align.resize=='teacher' else teacher_grid
-    make = lambda: Projector(config.model.width, teacher_width, align.hidden, grid, target, align.order, align.mode, align.time_aware)
+    make = lambda: Projector(config.model.width, teacher_width, align.hidden, grid, target, align.order, align.mode, align.time_aware, align.layers)
     projector = seeded(make, seed, 'projector') if align.weight else None
     return Objective(net, projector, align.block, align.weight, align.manifold, align.pairs, schedules[align.schedule],
-        paths[optim.path], optim.label_dropout, optim.prediction, align.resize).use(config.run)
+        paths[optim.path], optim.label_dropout, optim.prediction, align.resize, align.token, align.centre, align.spatial_norm, align.dispersive).use(config.run)
 
 # %% ../nbs/45_objective.ipynb #c04b5e12
 def check_machine(

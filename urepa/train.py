@@ -40,7 +40,8 @@ class State:
     ):
         "One step of AdamW."
         o = self.config.optim
-        terms = self.objective(*batch, generator=generator(self.config.run.seed, 'step', self.step))
+        aligned = not 0<self.config.align.until<=self.step
+        terms = self.objective(*batch, generator=generator(self.config.run.seed, 'step', self.step), aligned=aligned)
         for group in self.optimizer.param_groups: group['lr'] = o.lr*min(1., (self.step+1)/max(1, o.warmup))
         self.optimizer.zero_grad()
         terms['loss'].backward()
