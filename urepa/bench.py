@@ -7,11 +7,10 @@ __all__ = ['students', 'teachers', 'remedies', 'dinov2', 'make_teacher', 'config
            'looped_average', 'joined_skip', 'Step', 'OwnStep', 'memory', 'clock', 'measure', 'measure_apart',
            'table_rows', 'summarise', 'measure_table', 'cost', 'measure_growth', 'long_run', 'bench']
 
-# %% ../nbs/58_bench.ipynb #4ba02f62
+# %% ../nbs/58_bench.ipynb #42a4e5d9
 import json,resource,statistics,subprocess,sys,tempfile,time
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 import numpy as np
 import timm,torch
 import torch.nn.functional as F
@@ -20,13 +19,12 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor,nn
 from .align import token_loss
 from .config import Align,Config,Data,Model,Optim,Run,preset,presets
-from .core import count_parameters,generator,matmul_speed,progress,provenance,require,write_json
+from .core import generator,matmul_speed,progress,provenance,require,write_json
 from .ema import EMA
 from .flow import add_noise,velocity_target
 from .images import to_model
 from .manifold import manifold_loss
 from .objective import build_objective,seeded
-from .project import Projector
 from .teachers import Teacher
 from .train import State
 from .unet import describe
@@ -126,7 +124,7 @@ def joined_skip(
     "Side by side, then the linear layer."
     return join.linear(torch.cat([tokens, skip], -1))
 
-# %% ../nbs/58_bench.ipynb #8d62e439
+# %% ../nbs/58_bench.ipynb #ef03a13d
 remedies = dict(store='tokens from a store', losses='closed-form losses', adamw='fused AdamW', average='foreach average', log='no waiting for the log', skips='split skips')
 
 class Step:
@@ -170,7 +168,8 @@ class OwnStep:
         folder:Path, # From `make_samples`
     ):
         self.samples = Samples(row, folder)
-        self.state = State(config_of(row), SimpleNamespace(width=self.samples.width, grid=16), row['device'])
+        config = config_of(row)
+        self.state = State(config, build_objective(config, self.samples.width, 16).to(row['device']))
 
     def __call__(self,
         step:int, # Counted from 0
@@ -268,7 +267,7 @@ def measure_table(
     for k in progress(todo, f'{student}, {teacher}'): found[k].append(measure_apart(rows[k], folder))
     return [dict(name=k, **summarise(rows[k], o)) for k,o in found.items()]
 
-# %% ../nbs/58_bench.ipynb #dd7223b9
+# %% ../nbs/58_bench.ipynb #245b5618
 def cost(
     model:Model, # What is trained
     batch:int, # Images in a step
@@ -278,7 +277,7 @@ def cost(
     "Speed of the loop's own step on random numbers."
     side = model.image_size//model.patch_size
     config = Config(Data(), model, Align(hidden=512), Optim(batch_size=batch))
-    state = State(config, SimpleNamespace(width=96, grid=side), device)
+    state = State(config, build_objective(config, 96, side).to(device))
     x,y,z = torch.randn(batch, model.in_channels, model.image_size, model.image_size, device=device),torch.zeros(batch, dtype=torch.long, device=device),torch.randn(batch, side**2, 96, device=device)
     taken = []
     for _ in range(steps+1):
@@ -303,7 +302,7 @@ def long_run(
 )->list[dict]: # `step`, `steps_per_second`, `memory` (bytes, now)
     "Speed and memory of a tiny run as it goes on."
     config,rows = preset('tiny'),[]
-    state = State(config, SimpleNamespace(width=96, grid=8))
+    state = State(config, build_objective(config, 96, 8))
     for k in range(0, steps, part):
         begin = clock('cpu')
         for i in range(k, k+part):

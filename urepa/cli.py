@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['commands', 'demo', 'run_training', 'train', 'prepare', 'look_after', 'sample', 'evaluate', 'report', 'sweep',
-           'compare', 'export', 'info', 'embedded_files', 'doctor', 'bench', 'overview', 'with_help', 'parse',
+           'compare', 'export', 'info', 'embedded_files', 'doctor', 'bench', 'overview', 'with_help', 'parse', 'chosen',
            'call_of', 'main']
 
 # %% ../nbs/81_cli.ipynb #79f4c937
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated,Literal
 import torch
 from fastcore.docments import docments
-from .config import Config,Sampling,field_names,nearest,preset,presets,replace_fields
+from .config import Config,Sampling,field_names,from_dict,nearest,preset,presets,replace_fields
 from .core import UserError,compiler,has_bfloat16,matmul_speed,package_version,pick_device,provenance,read_json,require,write_json
 
 # %% ../nbs/81_cli.ipynb #8cc8fe2f
@@ -42,20 +42,18 @@ def run_training(
     out:Path, # Run folder
     resume:bool, # Continue what stands there
 ):
-    "Say what is about to happen, train, and say how to go on if it was stopped."
+    "Train, and say how to go on if it was stopped."
     from urepa.train import saved_steps,train
-    o = config.optim
-    print(f'{o.steps:,} steps of {o.batch_size} images into {out}', file=sys.stderr)
     train(config, out, resume)
     done = saved_steps(out)[-1]
-    if done<o.steps: raise KeyboardInterrupt(f'stopped after step {done:,} of {o.steps:,}, nothing is lost; repeat the command with --resume to continue')
+    if done<config.optim.steps: raise KeyboardInterrupt(f'stopped after step {done:,} of {config.optim.steps:,}, nothing is lost; repeat the command with --resume to continue')
 
 def train(
-    config:Config, # The preset, with its fields as options
+    config:Config, # The preset, or --config RUN/config.json, with its fields as options
     out:Path, # Run folder
     resume:bool=False, # Continue what stands there
 ):
-    "Train a preset; every field of it is an option."
+    "Train a preset, or repeat a run with --config RUN/config.json; every field is an option."
     run_training(config, out, resume)
 
 # %% ../nbs/81_cli.ipynb #5d7aef8f
@@ -291,6 +289,20 @@ def parse(
     return call
 
 # %% ../nbs/81_cli.ipynb #118c2fc8
+def chosen(
+    words:list[str], # What was typed after the command
+    prog:str, # How the command was called
+)->tuple: # `Config`, what it was called, the other words
+    "The config that a command begins with: a preset by name, or a file after --config."
+    first,_,path = (words[0] if words else '').partition('=')
+    if first=='--config':
+        rest = words[1:] if path else words[2:]
+        path = path or (words[1] if len(words)>1 else '')
+        require(path, f'{prog} --config wants a file, such as RUN/config.json')
+        return from_dict(read_json(path)),f'--config {path}',rest
+    require(words and not first.startswith('-'), f'{prog} wants a preset first: {prog} PRESET; choose from {", ".join(presets)}; or --config RUN/config.json')
+    return preset(first),first,words[1:]
+
 def call_of(
     words:list[str], # What was typed after `urepa`
 ): # A call without arguments
@@ -299,8 +311,8 @@ def call_of(
     require(name in commands, f'unknown command {name!r}: {nearest(name, commands)}')
     f,config,prog = commands[name],None,f'urepa {name}'
     if 'config' in inspect.signature(f).parameters:
-        require(rest and not rest[0].startswith('-'), f'{prog} wants a preset first: {prog} PRESET; choose from {", ".join(presets)}')
-        config,prog,rest = preset(rest[0]),f'{prog} {rest[0]}',rest[1:]
+        config,named,rest = chosen(rest, prog)
+        prog = f'{prog} {named}'
         for o in rest:
             field = o[2:].split('=')[0].replace('-', '_')
             if o.startswith('--') and '.' in field: replace_fields(config, {re.sub(r'\.no_', '.', field):None})

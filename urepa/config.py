@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['sizes', 'repa', 'fast', 'latents', 'grey', 'presets', 'Data', 'Model', 'Align', 'Optim', 'Run', 'Config', 'Sampling',
-           'size_presets', 'nearest', 'preset', 'field_names', 'replace_fields', 'to_dict', 'from_dict', 'differences']
+           'size_presets', 'nearest', 'preset', 'field_names', 'replace_fields', 'to_dict', 'from_dict', 'differences',
+           'nearest_preset']
 
 # %% ../nbs/01_config.ipynb #4684c5f8
 import dataclasses,difflib
@@ -110,7 +111,9 @@ class Optim:
     steps: int = 400_000
     "optimizer steps"
     batch_size: int = 256
-    "images per step"
+    "images per step, over all processes"
+    accumulate: int = 1
+    "parts in which each process takes its share of a step, one after another: less memory, the same step"
     lr: float = 1e-4
     "learning rate"
     warmup: int = 0
@@ -152,6 +155,16 @@ class Run:
     "steps between two checkpoints; the last step is always saved"
     keep: int = 2
     "checkpoints kept, newest first; 0 keeps all"
+    keep_every: int = 0
+    "checkpoints at multiples of so many steps are kept for good; 0 keeps none besides"
+    shard: bool = False
+    "split weights and optimizer over the processes (FSDP2) instead of a copy in each (DDP)"
+    sample_every: int = 0
+    "steps between two grids of samples in RUN/samples; 0 draws none"
+    score_every: int = 0
+    "steps between two quick scores in RUN/results.json; 0 scores none"
+    trackers: tuple[str, ...] = ()
+    "where the log goes besides log.jsonl: tensorboard, wandb, trackio"
 
 @dataclass(frozen=True)
 class Config:
@@ -285,3 +298,10 @@ def differences(
     "Fields in which two configs differ."
     pairs = {o:[getattr(getattr(c, o.split('.')[0]), o.split('.')[1]) for c in (a, b)] for o in field_names(a)}
     return {k:tuple(v) for k,v in pairs.items() if v[0]!=v[1]}
+
+# %% ../nbs/01_config.ipynb #4190ec02
+def nearest_preset(
+    config:Config, # Any config
+)->str: # A key of `presets`
+    "The preset that a config was made from."
+    return min(presets, key=lambda o: len(differences(presets[o], config)))

@@ -24,12 +24,14 @@ class EMA:
         self.module = copy.deepcopy(module).float().requires_grad_(False).eval()
 
     @torch.no_grad()
-    def update(self):
+    def update(self,
+        kept:torch.Tensor|None=None, # Whether the step counts, a scalar on the device; one that was skipped moves nothing
+    ):
         "Move the average by one step, after the optimizer's."
         self.step += 1
-        decay = self.decay(self.step) if callable(self.decay) else self.decay
+        share = 1-(self.decay(self.step) if callable(self.decay) else self.decay)
         new = [p.detach().to(torch.float32) for p in self.source.parameters()]
-        torch._foreach_lerp_(list(self.module.parameters()), new, 1-decay)
+        torch._foreach_lerp_(list(self.module.parameters()), new, share if kept is None else [kept*share]*len(new))
         for own,buffer in zip(self.module.buffers(), self.source.buffers()): own.copy_(buffer)
 
     def state_dict(self)->dict: # name → tensor
@@ -79,9 +81,11 @@ class Averages:
         self.all = dict(ema=EMA(module, decay), **{f'ema-{o}':EMA(module, named_decay(o)) for o in others})
         self.modules,self.module = {k:o.module for k,o in self.all.items()},self.all['ema'].module
 
-    def update(self):
+    def update(self,
+        kept:torch.Tensor|None=None, # As for `EMA.update`
+    ):
         "Move all averages by one step, after the optimizer's."
-        for o in self.all.values(): o.update()
+        for o in self.all.values(): o.update(kept)
 
     @property
     def step(self)->int: # A power function depends on it, so a resumed run sets it

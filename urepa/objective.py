@@ -100,12 +100,22 @@ class Objective(nn.Module):
         x:Tensor, # Images or latents, `[b c h w]`
         y:Tensor, # Labels, `[b]`
         generator:torch.Generator|None=None, # On the CPU
+        part:tuple=(0, 1), # Which part of a batch this is, and of how many equal parts
     )->tuple[Tensor,Tensor,Tensor]: # Times `[b]`; noise like x; labels, some of them hidden, `[b]`
-        "What is random in a step."
-        t = torch.rand(len(x), generator=generator)
-        noise = torch.randn(x.shape, generator=generator)
-        hidden = torch.rand(len(x), generator=generator) < self.label_dropout
+        "What is random in a step: drawn for the whole batch, of which every part takes its own rows."
+        n,rows = len(x)*part[1],slice(len(x)*part[0], len(x)*(part[0]+1))
+        t = torch.rand(n, generator=generator)[rows]
+        noise = torch.randn((n, *x.shape[1:]), generator=generator)[rows]
+        hidden = torch.rand(n, generator=generator)[rows] < self.label_dropout
         return t.to(x.device),noise.to(x.device),y.masked_fill(hidden.to(y.device), self.net.config.n_classes)
+
+    def check_parts(self,
+        parts:int, # In which a batch is learned from
+    ):
+        "`UserError` where a loss compares the images of a batch and the batch comes in parts."
+        crossing = 'align.dispersive' if self.dispersive else f'align.pairs {self.pairs!r}' if self.weight and self.manifold and self.pairs!='tokens' else ''
+        require(parts==1 or not crossing, f"{crossing} compares images across the batch, which comes in {parts} parts; use one process and optim.accumulate 1, "
+            "or a loss that looks at one image at a time")
 
     def align(self,
         h:Tensor, # Tokens of the aligned block, `[b n d]`
@@ -130,9 +140,11 @@ class Objective(nn.Module):
         z:Tensor|None=None, # Teacher tokens, `[b m e]`; not looked at where `weight` is 0
         generator:torch.Generator|None=None, # Source of everything random, on the CPU
         aligned:bool=True, # `False` once the alignment has ended
+        part:tuple=(0, 1), # Which part of a batch this is, and of how many equal parts
     )->dict: # Scalars loss, velocity, token, manifold; dispersive where it is weighed; where alignment runs also cosine, shuffled, gap (detached)
         "Draw, run the network once, and add up the terms."
-        t,noise,y = self.draw(x, y, generator)
+        self.check_parts(part[1])
+        t,noise,y = self.draw(x, y, generator, part)
         weight = self.weight if aligned else 0.
         noisy,target = add_noise(self.path, x, noise, t),prediction_target(self.path, x, noise, t, self.prediction)
         with self.mixed(x): out,tokens = self.read(noisy, t, y, indices=[self.block] if weight or self.dispersive else [])
