@@ -111,7 +111,7 @@ def modules(
     state:State, # A run
 )->dict: # name → module, `None` where the run has none
     "What a checkpoint holds besides the optimizer."
-    return dict(net=state.objective.net, **state.ema.modules, projector=state.objective.projector)
+    return dict(net=state.objective.net, projector=state.objective.projector, **state.ema.modules)
 
 def copied(
     state:State, # What to save

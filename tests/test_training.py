@@ -1,0 +1,139 @@
+"Training as teams run it: in several processes, asked to stop, killed, on a full disk, with steps that are not finite."
+import json, os, shutil, signal, subprocess, sys, time
+import psutil
+import pytest
+from checkout import root, run, scripts, succeed
+
+def logged(folder): return [json.loads(o) for o in (folder/'log.jsonl').read_text().splitlines()] if (folder/'log.jsonl').exists() else []
+
+def steps_kept(folder): return sorted(int(o.name) for o in (folder/'checkpoints').iterdir() if o.name.isdigit())
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv('UREPA_CACHE', str(tmp_path/'cache'))
+
+@pytest.fixture
+def urepa(tmp_path, monkeypatch, capfd, cache):
+    "The command, in this process: what it printed and complained of; `urepa.refused` for the sentence of what it must not do."
+    from urepa.cli import main
+    monkeypatch.chdir(tmp_path)
+    def call(*words):
+        main([str(o) for o in words])
+        return capfd.readouterr()
+    def refused(*words, code=1):
+        with pytest.raises(SystemExit) as stop: main([str(o) for o in words])
+        told = capfd.readouterr().err
+        assert stop.value.code==code and 'Traceback' not in told, told[-3000:]
+        return told.splitlines()[-1]
+    call.refused = refused
+    return call
+
+def test_killed_often():
+    "SIGKILL at random moments, within saves too; `make kills` does it sixty times."
+    assert '6 kills' in succeed(sys.executable, root/'tests'/'kills.py', '--kills', 6, '--steps', 24, timeout=600)
+
+class Started:
+    "A training command in two processes on the CPU."
+    def __init__(self, launcher, folder, *words):
+        words = [*launcher, scripts/'urepa', 'train', 'tiny', '--run.log-every', 1, '--run.device', 'cpu', '--out', 'two', *words]
+        self.told, self.folder = open(folder/'told', 'w+'), folder
+        self.process = subprocess.Popen([str(o) for o in words], cwd=folder, stdout=self.told, stderr=self.told, env=dict(os.environ, ACCELERATE_USE_CPU='1'), start_new_session=True)
+
+    def until(self, step):
+        while not (now := logged(self.folder/'two')) or now[-1]['step']<step:
+            assert self.process.poll() is None, self.text()
+            time.sleep(.02)
+        return self
+
+    def workers(self): return [o for o in psutil.Process(self.process.pid).children(recursive=True) if 'train' in o.cmdline() and any('urepa' in part for part in o.cmdline())]
+
+    def text(self):
+        self.process.wait(300)
+        self.told.seek(0)
+        return self.told.read()
+
+torchrun = [scripts/'torchrun', '--standalone', '--nproc_per_node', 2, '--no-python', '--']
+accelerate = [scripts/'accelerate', 'launch', '--multi_gpu', '--num_processes', 2, '--num_machines', 1, '--mixed_precision', 'no', '--dynamo_backend', 'no', '--main_process_port', 0, '--no_python']
+
+def test_two_processes_stop_die_and_go_on(urepa, tmp_path):
+    "One of two is asked to stop: both do, after the same step. One is killed: the other says so. One process goes on: the losses of a run in one."
+    urepa('train', 'tiny', '--run.log-every', 1, '--run.device', 'cpu', '--out', 'one')
+    started = Started(torchrun, tmp_path).until(3)
+    workers = started.workers()
+    assert len(workers)==2, [o.cmdline() for o in workers]
+    workers[1].send_signal(signal.SIGUSR1)
+    told = started.text()
+    step = steps_kept(tmp_path/'two')[-1]
+    assert f'stopped after step {step} of 20' in told and step<20, told
+    assert '8 a device × 2 devices × 1 accumulated = 16 images a step' in told
+    assert len(logged(tmp_path/'two'))==step
+    started = Started(accelerate, tmp_path, '--resume').until(step+2)
+    started.workers()[1].kill()
+    told = started.text()
+    assert started.process.returncode and 'another one has ended' in told, told
+    told = urepa('train', 'tiny', '--run.log-every', 1, '--run.device', 'cpu', '--out', 'two', '--resume').err
+    assert f'from step {steps_kept(tmp_path/"two")[0]}' in told or 'from step' in told, told
+    for a, b in zip(logged(tmp_path/'one'), logged(tmp_path/'two'), strict=True):
+        for k in ('loss', 'velocity', 'token', 'manifold', 'gradient'): assert abs(a[k]-b[k])<1e-4*max(1, abs(a[k])), (k, a, b)
+
+def test_a_full_disk_ends_no_run(urepa, tmp_path):
+    "A file system of a few megabytes, filled up after the first checkpoint and emptied before the end; then one that stays full."
+    disk = tmp_path/'disk'
+    disk.mkdir()
+    if os.geteuid() or subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=12m', 'tmpfs', str(disk)], capture_output=True).returncode: pytest.skip('no file system of its own here')
+    try:
+        words = ['train', 'tiny', '--run.log-every', 1, '--run.save-every', 5, '--run.keep', 1, '--run.device', 'cpu', '--out', 'disk/run']
+        refuse_after(urepa, disk, 7, words)
+        (disk/'ballast').unlink()
+        urepa(*words, '--resume')
+        urepa(*[*words[:-1], 'other'])
+        assert [{k:v for k,v in o.items() if k!='seconds'} for o in logged(disk/'run')]==[{k:v for k,v in o.items() if k!='seconds'} for o in logged(tmp_path/'other')]
+    finally: subprocess.run(['umount', str(disk)])
+
+def refuse_after(urepa, disk, step, words):
+    "Fill the disk once a step is logged; the run goes on to its end, keeps its old checkpoint, and says that the last could not be written."
+    from urepa import train as page
+    add = page.Log.add
+    def fill(log, row):
+        add(log, row)
+        if row['step']==step: fill_up(disk)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page.Log, 'add', fill)
+        told = urepa.refused(*words)
+    assert 'could not be written' in told and 'older checkpoints are untouched' in told, told
+    assert steps_kept(disk/'run')==[5]
+
+def fill_up(disk):
+    with open(disk/'ballast', 'wb', buffering=0) as f:
+        try:
+            while True: f.write(bytes(4096))
+        except OSError: pass
+
+def test_steps_that_are_not_finite(urepa, tmp_path):
+    told = urepa.refused('train', 'tiny', '--optim.lr', '1e30', '--optim.clip', '1e30', '--out', 'run')
+    for part in ('not finite', 'velocity', 'optim.lr'): assert part in told, told
+    assert logged(tmp_path/'run')[-1]['skipped']==5
+    assert str(steps_kept(tmp_path/'run')[-1]) in told
+
+def test_a_config_repeats_a_run(urepa, tmp_path):
+    from kills import held
+    words = ['--optim.steps', 6, '--run.log-every', 1, '--run.save-every', 2, '--run.keep', 1, '--run.keep-every', 4]
+    urepa('train', 'tiny', '--align.manifold', 1, '--run.seed', 3, *words, '--out', 'a')
+    urepa('train', '--config', 'a/config.json', '--out', 'b')
+    assert held(tmp_path/'a')==held(tmp_path/'b')
+    assert steps_kept(tmp_path/'a')==[4, 6]
+
+mistakes = {
+    'another preset': ('train fashion --out run --resume', 'of the preset tiny, not fashion'),
+    'not shared evenly': ('train tiny --out new --optim.accumulate 3', 'optim.batch_size 16'),
+    'a loss across images': ("train tiny --out new --optim.accumulate 2 --align.pairs samples", "align.pairs 'samples'"),
+    'no config': ('train --config nowhere.json --out new', 'nowhere.json'),
+    'config without a file': ('train --config', 'wants a file'),
+}
+
+def test_mistakes(urepa, tmp_path):
+    urepa('train', 'tiny', '--optim.steps', 2, '--out', 'run')
+    for mistake, (words, named) in mistakes.items():
+        told = urepa.refused(*words.split())
+        assert named in told, f'{mistake}: {named!r} is not in: {told}'
+        assert not (tmp_path/'new').exists(), f'{mistake}: a run folder was left behind'
