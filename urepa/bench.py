@@ -9,8 +9,11 @@ __all__ = ['students', 'teachers', 'remedies', 'kinds', 'dinov2', 'make_teacher'
            'measure_losses', 'cost', 'measure_growth', 'long_run', 'bench']
 
 # %% ../nbs/58_bench.ipynb #b9148e2d
-import json,resource,statistics,subprocess,sys,tempfile,time
+import resource,statistics,tempfile,time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 import numpy as np
 import timm,torch
@@ -20,7 +23,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor,nn
 from .align import cosine,token_loss
 from .config import Align,Config,Data,Model,Optim,Run,preset,presets
-from .core import generator,matmul_speed,progress,provenance,require,write_json
+from .core import UserError,generator,matmul_speed,progress,provenance,require,write_json
 from .ema import EMA
 from .flow import add_noise,velocity_target
 from .images import to_model
@@ -221,11 +224,13 @@ def measure_apart(
     row:dict, # As for `measure`
     folder:Path, # From `make_samples`
 )->dict: # What `measure` returns
-    "Measure in a process of its own."
-    code = 'import json,sys; from pathlib import Path; from urepa.bench import measure; print(json.dumps(measure(json.loads(sys.argv[1]), Path(sys.argv[2]))))'
-    done = subprocess.run([sys.executable, '-c', code, json.dumps(row), str(folder)], capture_output=True, text=True)
-    require(not done.returncode, f"the row {row} could not be measured: {done.stderr.strip().splitlines()[-1] if done.stderr else 'it was killed, perhaps for memory'}")
-    return json.loads(done.stdout.splitlines()[-1])
+    "Measure in a process of its own, which begins with the libraries loaded."
+    context = get_context('forkserver')
+    context.set_forkserver_preload(['urepa.bench'])
+    with ProcessPoolExecutor(1, context) as pool:
+        try: return pool.submit(measure, row, folder).result()
+        except BrokenProcessPool as e: raise UserError(f"the process that measured {row} was killed, perhaps for memory; choose a smaller batch") from e
+
 
 # %% ../nbs/58_bench.ipynb #43f0cc95
 def table_rows(
