@@ -29,14 +29,20 @@ def ended(child, options=0):
     number, status = os.waitpid(child, options)
     return os.waitstatus_to_exitcode(status) if number else None
 
-def saving(folder): return bool(list((folder/'checkpoints').glob('*.partial')))
+def begun(folder):
+    "Saves that have begun and not ended, the remains of earlier lives included."
+    found = set()
+    for o in (folder/'checkpoints').glob('*.partial'):
+        try: found.add((o.name, o.stat().st_ino))
+        except FileNotFoundError: pass # just put in place
+    return found
 
-def kill_within(child, folder, life, within):
+def kill_within(child, folder, old, life, within):
     "Kill at a random moment of a life, or of a save; how the life ended, and when."
     start, after, how = time.perf_counter(), random.uniform(0, life), None
     while how is None:
         time.sleep(.0005)
-        if saving(folder) if within else time.perf_counter()-start>after:
+        if begun(folder)-old if within else time.perf_counter()-start>after:
             if within: time.sleep(random.uniform(0, .03))
             os.kill(child, signal.SIGKILL)
             how = ended(child)
@@ -72,12 +78,12 @@ def kill_often(config, folder, kills):
     with progress(None, 'kill', total=kills, unit=' kills') as bar:
         while True:
             run = folder/f'{runs}'
-            child = live(config, run)
-            how, when = kill_within(child, run, whole/2, within=len(lives)%2==1) if len(lives)<kills else (ended(child), 0)
+            old, child = begun(run), live(config, run)
+            how, when = kill_within(child, run, old, whole/2, within=len(lives)%2==1) if len(lives)<kills else (ended(child), 0)
             assert how in (0, -signal.SIGKILL), f'the run ended by itself with {how}'
             if how:
                 before, logged = look(run, before)
-                lives.append(dict(run=runs, seconds=round(when, 3), checkpoint=before, logged=logged, within_save=saving(run)))
+                lives.append(dict(run=runs, seconds=round(when, 3), checkpoint=before, logged=logged, within_save=bool(begun(run)-old)))
                 bar.update()
                 continue
             assert held(run)==held(folder/'whole'), f'run {runs} ended with other weights or another log'
@@ -88,13 +94,13 @@ def kill_often(config, folder, kills):
 if __name__=='__main__':
     parser = argparse.ArgumentParser()
     parser.add_argument('--kills', type=int, default=60)
-    parser.add_argument('--steps', type=int, default=40)
+    parser.add_argument('--steps', type=int, default=16)
     parser.add_argument('--seed', type=int, default=0, help='of the moments')
     parser.add_argument('--out', type=Path, help='JSON file for the result')
     args = parser.parse_args()
     torch.set_num_threads(1)
     random.seed(args.seed)
-    changes = {'optim.steps':args.steps, 'run.save_every':4, 'run.log_every':1, 'run.keep':2, 'run.device':'cpu'}
+    changes = {'optim.steps':args.steps, 'run.save_every':3, 'run.log_every':1, 'run.keep':2, 'run.device':'cpu'}
     config = replace_fields(presets['tiny'], changes)
     with tempfile.TemporaryDirectory() as folder: result = kill_often(config, Path(folder), args.kills)
     result = dict(config=to_dict(config), seed=args.seed, provenance=provenance(), **result)

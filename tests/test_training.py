@@ -30,7 +30,7 @@ def urepa(tmp_path, monkeypatch, capfd, cache):
 
 def test_killed_often():
     "SIGKILL at random moments, within saves too; `make kills` does it sixty times."
-    assert '6 kills' in succeed(sys.executable, root/'tests'/'kills.py', '--kills', 6, '--steps', 24, timeout=600)
+    assert '6 kills' in succeed(sys.executable, root/'tests'/'kills.py', '--kills', 6, timeout=600)
 
 class Started:
     "A training command in two processes on the CPU."

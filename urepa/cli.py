@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['commands', 'demo', 'run_training', 'train', 'prepare', 'look_after', 'sample', 'evaluate', 'report', 'sweep',
-           'compare', 'export', 'info', 'embedded_files', 'doctor', 'bench', 'overview', 'with_help', 'parse', 'chosen',
-           'call_of', 'main']
+           'compare', 'export', 'info', 'list_presets', 'embedded_files', 'doctor', 'bench', 'overview', 'with_help',
+           'parse', 'chosen', 'call_of', 'main']
 
 # %% ../nbs/81_cli.ipynb #79f4c937
 import contextlib,dataclasses,inspect,io,os,re,shutil,sys,time
@@ -44,7 +44,8 @@ def run_training(
 ):
     "Train, and say how to go on if it was stopped."
     from urepa.train import saved_steps,train
-    train(config, out, resume)
+    from urepa.watch import watcher
+    train(config, out, resume, watch=watcher(config))
     done = saved_steps(out)[-1]
     if done<config.optim.steps: raise KeyboardInterrupt(f'stopped after step {done:,} of {config.optim.steps:,}, nothing is lost; repeat the command with --resume to continue')
 
@@ -205,6 +206,16 @@ def info(
     print(f"{told['parameters']/1e6:,.1f} M parameters; MACs of one image, which papers call FLOPs: {told['linear']/scale:.1f} {unit} as U-REPA counts (attention's two products left out), "
           f"{told['total']/scale:.1f} {unit} with them")
 
+# %% ../nbs/81_cli.ipynb #18fec3b7
+def list_presets():
+    "Every preset with what it holds and costs, the projector left out."
+    from urepa.unet import describe
+    print(f"{'preset':24}{'images':>9}{'blocks':>12}{'parameters':>13}{'MACs':>11}  aligned with")
+    for name,o in presets.items():
+        m,told = o.model,describe(o.model)
+        side,depths = m.image_size*(8 if o.data.codec!='pixels' else 1),' '.join(map(str, m.depths))
+        print(f"{name:24}{side:>6} px{depths:>12}{told['parameters']/1e6:>11,.1f} M{told['total']/1e9:>9.2f} G  {o.align.teacher if o.align.weight else 'nothing'}")
+
 # %% ../nbs/81_cli.ipynb #a19dd21b
 def embedded_files()->str: # A sentence
     "Whether every embedded file that has a recorded checksum is whole."
@@ -311,6 +322,7 @@ def call_of(
     name,rest = words[0],words[1:]
     require(name in commands, f'unknown command {name!r}: {nearest(name, commands)}')
     f,config,prog = commands[name],None,f'urepa {name}'
+    if name=='info' and not rest: return list_presets
     if 'config' in inspect.signature(f).parameters:
         config,named,rest = chosen(rest, prog)
         prog = f'{prog} {named}'

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['sizes', 'repa', 'fast', 'latents', 'grey', 'presets', 'Data', 'Model', 'Align', 'Optim', 'Run', 'Config', 'Sampling',
-           'size_presets', 'nearest', 'preset', 'field_names', 'replace_fields', 'to_dict', 'from_dict', 'differences',
-           'nearest_preset']
+           'size_presets', 'ladder_presets', 'nearest', 'preset', 'field_names', 'replace_fields', 'to_dict',
+           'from_dict', 'differences', 'nearest_preset']
 
 # %% ../nbs/01_config.ipynb #4684c5f8
 import dataclasses,difflib
@@ -223,13 +223,22 @@ latents = Data(codec='stabilityai/sd-vae-ft-ema', scale=(.18215,))
 def size_presets(
     size:str, # `'b'`, `'l'` or `'xl'`
 )->dict: # name → `Config`
-    "The paper's network of one size, its noise-predicting twin, and the isotropic baseline of REPA."
+    "The paper's networks of one size, at 256 and 512 pixels, with alignment and without, and the isotropic baselines of REPA."
     width,heads,depths,flat = sizes[size]
     down,iso = Model(width=width, heads=heads, depths=depths),Model(width=width, heads=heads, depths=flat, skips=False, rope=False, swiglu=False)
-    block = dict(b=4, l=8, xl=8)[size]
-    return {f'sit_down_{size}':Config(latents, down, repa, run=fast),
-            f'dit_down_{size}':Config(latents, down, repa, optim=Optim(path='vp', prediction='noise'), run=fast),
-            f'sit_{size}':Config(latents, iso, dataclasses.replace(repa, block=block, manifold=0.), run=fast)}
+    first = dataclasses.replace(repa, block=dict(b=4, l=8, xl=8)[size], manifold=0.)
+    noise,plain = Optim(path='vp', prediction='noise'),dataclasses.replace(repa, weight=0.)
+    def made(name, model, align, optim=Optim()):
+        large = dataclasses.replace(model, image_size=64)
+        return {name:Config(latents, model, align, optim, fast), f'{name}_plain':Config(latents, model, plain, optim, fast), f'{name}_512':Config(latents, large, align, optim, fast)}
+    return {**made(f'sit_down_{size}', down, repa), **made(f'sit_{size}', iso, first), **made(f'dit_down_{size}', down, repa, noise)}
+
+def ladder_presets()->dict: # name → `Config`
+    "Table 1 from below: DiT-XL/2, with skips, with downsampling; RoPE and SwiGLU make it `dit_down_xl_plain`."
+    last = size_presets('xl')['dit_down_xl_plain']
+    old = dataclasses.replace(last.model, rope=False, swiglu=False)
+    rungs = dict(dit_xl_plain=dataclasses.replace(old, depths=(28,), skips=False), dit_skips_xl_plain=dataclasses.replace(old, depths=(25,)), dit_skips_down_xl_plain=old)
+    return {k:dataclasses.replace(last, model=model) for k,model in rungs.items()}
 
 # %% ../nbs/01_config.ipynb #e43b7a07
 grey = Model(image_size=32, in_channels=1, patch_size=4, width=96, heads=3, depths=(1, 4, 1), n_classes=10)
@@ -237,7 +246,7 @@ presets = dict(
     tiny=Config(Data(limit=256), dataclasses.replace(grey, width=32, heads=2, depths=(1, 2, 1)), Align(hidden=64),
                 Optim(steps=20, batch_size=16, lr=1e-3, ema=.9), Run(log_every=5, save_every=10)),
     fashion=Config(Data(), grey, Align(hidden=256), Optim(steps=600, batch_size=64, lr=4e-3, warmup=50, ema=.98), Run(log_every=10, save_every=100, keep=0)),
-    **{k:v for size in sizes for k,v in size_presets(size).items()})
+    **{k:v for size in sizes for k,v in size_presets(size).items()}, **ladder_presets())
 
 # %% ../nbs/01_config.ipynb #135e5989
 def nearest(

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['style', 'sweeps', 'loss_figure', 'show_row', 'samples_figure', 'growth_figure', 'token_maps', 'cka_figure', 'picture',
-           'table', 'score_section', 'sweep_section', 'comparison_section', 'try_next', 'write_report']
+           'table', 'score_section', 'sweep_section', 'comparison_section', 'try_next', 'embedded_images',
+           'guard_in_words', 'pictures', 'write_report']
 
 # %% ../nbs/80_report.ipynb #211877f9
 import base64,html,io
@@ -189,6 +190,36 @@ def try_next(
     return '<ul>'+''.join(f'<li><code>{c}</code><br>{why}</li>' for c,why in commands)+'</ul>'
 
 # %% ../nbs/80_report.ipynb #ccda20c1
+def embedded_images(
+    config:Config, # Of the run
+)->bool:
+    "Was it trained on the garments that this report knows by name?"
+    return not config.data.store and not config.data.images
+
+def guard_in_words(
+    log:list, # From `read_log`
+)->str: # A sentence or two
+    "Skipped steps and the largest gradient of a run."
+    skipped,rows = sum(o.get('skipped', 0) for o in log),[o for o in log if o.get('gradient_max') is not None]
+    told = f'{skipped} steps were skipped because their gradient was not finite.' if skipped else 'No step was skipped.'
+    if not rows: return told
+    top = max(rows, key=lambda o: o['gradient_max'])
+    return f"{told} The largest gradient had norm {top['gradient_max']:.3g}, in the steps up to {top['step']:,}."
+
+def pictures(
+    run:Path, # Run folder
+    config:Config, # Its configuration
+)->list[str]: # HTML
+    "What the run draws: garments by class and over training, or the newest grid that it has drawn itself."
+    if embedded_images(config):
+        return ['<h2>Samples</h2>', picture(samples_figure(run), 'samples of every class'),
+                '<h2>The same samples while training</h2>', picture(growth_figure(run), 'samples of successive checkpoints'),
+                '<p class="note">The same noise and the same class all the way down a column, through the averaged weights of each checkpoint.</p>']
+    grids = sorted((run/'samples').glob('[0-9]*.png'))
+    if not grids: return ['<h2>Samples</h2>', '<p>None yet: train with <code>--run.sample-every</code>, or <code>urepa sample</code> the run.</p>']
+    data = base64.b64encode(grids[-1].read_bytes()).decode()
+    return [f'<h2>Samples at step {int(grids[-1].stem):,}</h2>', f'<img alt="samples" src="data:image/png;base64,{data}">']
+
 def write_report(
     run:str|Path, # Run folder
 )->Path: # The HTML file
@@ -201,11 +232,8 @@ def write_report(
     facts = f'Blocks {m.depths}, width {m.width}; {aligned}; step {log[-1]["step"]:,} of {config.optim.steps:,}, batch {config.optim.batch_size}, seed {config.run.seed}.'
     parts = ['<h2>Loss, term by term</h2>', picture(loss_figure(run), 'loss terms over training steps'),
              '<p class="note">The flow-matching loss hardly tells a good model from a poor one, so it cannot show what alignment brings; the score can.</p>',
-             '<h2>Samples</h2>', picture(samples_figure(run), 'samples of every class'),
-             '<h2>The same samples while training</h2>', picture(growth_figure(run), 'samples of successive checkpoints'),
-             '<p class="note">The same noise and the same class all the way down a column, through the averaged weights of each checkpoint.</p>',
-             '<h2>Score</h2>', score_section(run), comparison_section(config)]
-    if a.weight: parts += ['<h2>Inside: U-Net blocks against teacher blocks</h2>', picture(cka_figure(run), 'CKA map'),
+             f'<p>{html.escape(guard_in_words(log))}</p>', *pictures(run, config), '<h2>Score</h2>', score_section(run), comparison_section(config)]
+    if a.weight and embedded_images(config): parts += ['<h2>Inside: U-Net blocks against teacher blocks</h2>', picture(cka_figure(run), 'CKA map'),
                           '<p class="note">How alike two blocks are in what they tell apart, at t = 0.5: 1 is the same up to rotation and scale, 0 unrelated.</p>']
     body = f'<h1>{html.escape(run.resolve().name)}</h1><p>{html.escape(facts)}</p>'+''.join(parts)+'<h2>What to try next</h2>'+try_next(run, config)
     text = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>urepa: {html.escape(run.resolve().name)}</title><style>{style}</style>{body}</html>'
