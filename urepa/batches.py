@@ -277,15 +277,16 @@ class TrainingData:
     def batches(self,
         first:int, # Step to begin with, counted from 0
         last:int, # Step to stop before
-        *part:int, # `rank` and `world`, as for `batch`
-        ahead:int=2, # Batches that are made early
-    ): # Yields what `batch` returns
+        parts=((0, 1),), # Pairs `rank, world` for `batch`: what of a step is wanted
+        ahead:int=2, # Steps whose batches are made early
+    ): # Yields for every step a list of what `batch` returns, one for each part
         "The batches of some steps, made in a thread while earlier ones are learned from."
+        if not isinstance(self.data, Store): ahead = 0 # a teacher at work would take the processor from the student
+        def make(step): return [self.batch(step, *part) for part in parts]
         pool,waiting = ThreadPoolExecutor(1),deque()
         try:
             for step in range(first, last):
-                wanted = range(step+len(waiting), min(step+1+ahead, last))
-                waiting.extend(pool.submit(self.batch, o, *part) for o in wanted)
+                waiting.extend(pool.submit(make, o) for o in range(step+len(waiting), min(step+1+ahead, last)))
                 yield waiting.popleft().result()
         finally: pool.shutdown(cancel_futures=True)
 

@@ -138,7 +138,7 @@ class Optim:
 # %% ../nbs/01_config.ipynb #e8bbfae1
 @dataclass(frozen=True)
 class Run:
-    "What does not change the result, and the seed."
+    "What changes the result by no more than rounding, and the seed."
     seed: int = 0
     "names every random draw of the run"
     device: str = 'auto'

@@ -29,8 +29,8 @@ class EMA:
     ):
         "Move the average by one step, after the optimizer's."
         self.step += 1
-        decay = self.decay(self.step) if callable(self.decay) else self.decay
-        new,share = [p.detach().to(torch.float32) for p in self.source.parameters()],1-decay
+        share = 1-(self.decay(self.step) if callable(self.decay) else self.decay)
+        new = [p.detach().to(torch.float32) for p in self.source.parameters()]
         torch._foreach_lerp_(list(self.module.parameters()), new, share if kept is None else [kept*share]*len(new))
         for own,buffer in zip(self.module.buffers(), self.source.buffers()): own.copy_(buffer)
 

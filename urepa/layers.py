@@ -73,9 +73,11 @@ def rotate(
     turn:Tensor, # What `rotations` returned
 )->Tensor: # As `x`
     "Turn each pair of features by its token's angle (RoPE), in fp32."
-    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
-    turn = turn.reshape(turn.shape[0], *[1]*(x.ndim-3), -1)
-    return torch.view_as_real(pairs*turn).flatten(-2).to(x.dtype)
+    pairs,turn = x.float().unflatten(-1, (-1, 2)),turn.reshape(turn.shape[0], *[1]*(x.ndim-3), -1)
+    if torch.compiler.is_compiling(): # it writes no code for complex numbers
+        (a,b),(cos,sin) = (o.unbind(-1) for o in (pairs, torch.view_as_real(turn)))
+        return torch.stack([a*cos-b*sin, a*sin+b*cos], -1).flatten(-2).to(x.dtype)
+    return torch.view_as_real(torch.view_as_complex(pairs)*turn).flatten(-2).to(x.dtype)
 
 # %% ../nbs/20_layers.ipynb #7df0452c
 class Attention(nn.Module):

@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['patience', 'may_change', 'packages', 'State', 'why_stop', 'modules', 'copied', 'newest', 'restore', 'check_run',
            'check_parts', 'open_run', 'read_log', 'Log', 'rewind_log', 'check_trackers', 'trackers', 'stop_requests',
-           'plan', 'Clock', 'begin', 'record', 'train', 'go_on', 'saved_steps', 'load_net']
+           'plan', 'Clock', 'begin', 'record', 'train', 'go_on', 'saved_steps', 'put_together', 'load_net']
 
 # %% ../nbs/52_train.ipynb #0e9c1c10
 import dataclasses,json,signal,sys,threading,time
-from contextlib import contextmanager,nullcontext,suppress
+from contextlib import closing,contextmanager,nullcontext,suppress
 from importlib.util import find_spec
 from pathlib import Path
 import torch
@@ -18,7 +18,7 @@ from . import checkpoint as files
 from .batches import TrainingData
 from .config import Config,differences,from_dict,nearest_preset,to_dict
 from .core import UserError,generator,progress,provenance,read_json,require,write_atomic,write_json
-from .ema import Averages
+from .ema import Averages,combine,posthoc_weights
 from .layers import Block
 from .objective import build_objective,check_machine
 from .processes import Processes
@@ -143,7 +143,7 @@ def restore(
     return state
 
 # %% ../nbs/52_train.ipynb #700df404
-may_change = ('optim.steps', 'optim.accumulate', 'run.device', 'run.log_every', 'run.save_every', 'run.keep', 'run.keep_every', 'run.shard',
+may_change = ('optim.steps', 'optim.accumulate', 'run.device', 'run.log_every', 'run.save_every', 'run.keep', 'run.keep_every', 'run.shard', 'run.compile', 'run.recompute',
               'run.sample_every', 'run.score_every', 'run.trackers')
 
 def check_run(
@@ -371,9 +371,9 @@ def go_on(
     log,writer = (Log(out, trackers(config, out)),files.Writer(out/'checkpoints', run.keep, run.keep_every)) if processes.main else (None,nullcontext())
     steps = progress(range(state.step, o.steps), 'train', show, total=o.steps, initial=state.step, unit=' images', unit_scale=o.batch_size)
     clock = Clock(o, state.step)
-    with writer, stop_requests() as asked:
-        for _,*batches in zip(steps, *[data.batches(state.step, o.steps, *part) for part in state.parts()]):
-            state.advance(*batches)
+    with writer, stop_requests() as asked, closing(data.batches(state.step, o.steps, state.parts())) as batches:
+        for _,batch in zip(steps, batches):
+            state.advance(*batch)
             if state.step%run.log_every==0: broken = record(state, log, steps, start)
             if show and (told := clock.tell(state.step)): steps.write(told, file=sys.stderr)
             stop = processes.any(asked or broken or state.step==until)
@@ -393,10 +393,23 @@ def saved_steps(
     "The steps at which a run has checkpoints."
     return [int(o.name) for o in files.checkpoints(Path(run)/'checkpoints')][::-1]
 
+def put_together(
+    run:Path, # Run folder
+    step:int, # A checkpoint of it
+    average:str, # `power-0.07`
+    stored:tuple, # `optim.averages`
+)->dict: # name → tensor
+    "An average that was not stored, from power functions that were, up to that step (EDM2)."
+    kept = [(k, o) for k in saved_steps(run) if k<=step for o in stored if o.startswith('power-')]
+    require(average.startswith('power-') and kept, f'{run} has no average {average!r}: it kept {", ".join(stored) or "only its own"}; '
+            "give one of these, or list power functions in optim.averages and train again")
+    weights = posthoc_weights([k for k,_ in kept], [float(o[6:]) for _,o in kept], step, float(average[6:]))
+    return combine(weights, (files.load_weights(run/'checkpoints'/f'{k:07d}', f'ema-{o}') for k,o in kept))
+
 def load_net(
     run:str|Path, # Run folder
     step:int|None=None, # Which checkpoint; the newest whole one by default
-    average:str='', # Another of its averages, as `optim.averages` lists them, e.g. `'power-0.05'`
+    average:str='', # One of `optim.averages`, or another power function to be put together from those; empty for the one of `optim.ema`
 )->tuple: # The averaged `UNet` in evaluation mode, the run's `Config`, the step
     "The network of a run, as it is sampled from."
     run = Path(run)
@@ -404,7 +417,8 @@ def load_net(
     config = from_dict(read_json(run/'config.json'))
     checkpoint = newest(run) if step is None else run/'checkpoints'/f'{step:07d}'
     require(checkpoint is not None and checkpoint.exists(), f'{run} has no checkpoint{"" if step is None else f" at step {step}"}, only {saved_steps(run)}; choose one of these or train further')
-    net = UNet(**dataclasses.asdict(config.model))
-    require(not average or average in config.optim.averages, f'{run} keeps no average {average!r}, only {list(config.optim.averages)}; choose one of these')
-    step,_ = files.load_checkpoint(checkpoint, {f'ema-{average}' if average else 'ema':net})
+    net,stored = UNet(**dataclasses.asdict(config.model)),config.optim.averages
+    step,_ = files.load_checkpoint(checkpoint, {f'ema-{average}' if average in stored else 'ema':net})
+    if average and average not in stored: net.load_state_dict(put_together(run, step, average, stored))
     return net.eval(),config,step
+
