@@ -137,7 +137,9 @@ def evaluate(
     """Score samples against real images, beside what real images score.
 
     Embedded nets: urepa evaluate samples.npz --out score.json
+
     FID and its kin: urepa evaluate samples.npz --reference VIRTUAL_imagenet256_labeled.npz --features inception --out score.json
+
     A reference from a folder: urepa evaluate REAL_IMAGES --features inception --statistics reference.npz
     """
     from urepa.evaluate import describe,score_run,write_reference
@@ -182,6 +184,7 @@ def compare(
     """Compare scores: a table and a figure with the spread of the seeds, and steps to reach a level.
 
     Runs: urepa compare runs/plain-0 runs/plain-1 runs/urepa-0 runs/urepa-1 --out compare.png
+
     Results: urepa compare plain.json urepa.json --out compare.png
     """
     from urepa.compare import compare as compare_results
@@ -196,6 +199,7 @@ def export(
     """Write a run as a diffusers pipeline with a model card, to load with UREPAPipeline.from_pretrained or to publish.
 
     To load it from a disk: urepa export runs/demo --out demo-model
+
     To publish it: hf upload NAME/demo-model demo-model
     """
     from urepa.pipeline import export as export_run
