@@ -249,6 +249,7 @@ def row_figure(
     titles:dict, # Row → what to call it
 )->Figure:
     "Last scores of rows, a dot for each seed and a bar at the mean, in percent of the mean of a base."
+    require(base in groups, f'{base} was not run, and rows are drawn in percent of it; run it, or choose another base')
     rows = [o for o in dict.fromkeys([base, *rows]) if o in groups]
     found = {k:o for k,o in measures(groups).items() if k.startswith('Fréchet')}
     fig = Figure(figsize=(3.4*len(found)+1.2, .8+.24*len(rows)), layout='constrained')
