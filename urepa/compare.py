@@ -274,8 +274,8 @@ def remarks(
     held,told = (None if Path(path).is_dir() else read_json(path)) or {},[]
     lost = [f'{row} with seed {seed}' for row,seed in held.get('missing', [])]
     revisions = sorted({o['revision'] or 'unknown' for o in held.get('scores', []) if 'revision' in o})
-    if lost: told.append(f'{path} lacks {len(lost)} runs: {", ".join(lost)}.')
-    if len(revisions)>1: told.append(f'The runs of {path} were made by revisions {", ".join(revisions)} of the code.')
+    if lost: told.append(f'{Path(path).name} lacks runs: {", ".join(lost)}.')
+    if len(revisions)>1: told.append(f'The runs of {Path(path).name} were made by revisions {", ".join(revisions)} of the code.')
     return told
 
 # %% ../nbs/65_compare.ipynb #6577d990
