@@ -307,8 +307,9 @@ def complaint(
     parts = ['']
     for line in told.splitlines():
         text = line.strip('─│╭╮╰╯ ')
-        if text and not line.startswith('╭'): parts[-1] += f' {text}'
+        if text.strip('-') and not line.startswith('╭'): parts[-1] += f' {text}'
         else: parts.append('')
+    if '╭' not in told: parts = parts[1:] # where boxes are drawn in ASCII, the title stands above the first rule
     return '; '.join(o.strip() for o in parts if o and not o.startswith(' For full helptext'))
 
 def parse(
