@@ -32,6 +32,24 @@ def test_killed_often():
     "SIGKILL at random moments, within saves too; `make kills` does it sixty times."
     assert '6 kills' in succeed(sys.executable, root/'tests'/'kills.py', '--kills', 6, timeout=600)
 
+def test_asked_to_end_by_the_system(tmp_path):
+    "SIGTERM, as schedulers and shutdowns send it: the run saves where it is, says how to go on, and ends."
+    words = [scripts/'urepa', 'train', 'tiny', '--optim.steps', 100_000, '--run.log-every', 1, '--run.device', 'cpu', '--out', 'run']
+    process = subprocess.Popen([str(o) for o in words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    while not logged(tmp_path/'run'): time.sleep(.05)
+    process.terminate()
+    told = process.communicate(timeout=60)[1]
+    step = steps_kept(tmp_path/'run')[-1]
+    assert process.returncode==130 and f'stopped after step {step:,} of 100,000' in told and 'Traceback' not in told, told
+    assert logged(tmp_path/'run')[-1]['step']==step
+
+def test_a_tracker_hears_what_the_log_holds(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    succeed(scripts/'urepa', 'train', 'tiny', '--optim.steps', 10, '--run.trackers', 'tensorboard', '--run.device', 'cpu', '--out', 'run', cwd=tmp_path)
+    heard = EventAccumulator(str(tmp_path/'run'/'urepa')).Reload()
+    for k in ('loss', 'gap', 'gradient'):
+        assert [(o.step, round(o.value, 5)) for o in heard.Scalars(k)]==[(o['step'], round(o[k], 5)) for o in logged(tmp_path/'run')], k
+
 class Started:
     "A training command in two processes on the CPU."
     def __init__(self, launcher, folder, *words):
@@ -61,7 +79,7 @@ def test_two_processes_stop_die_and_go_on(urepa, tmp_path):
     started = Started(torchrun, tmp_path).until(3)
     workers = started.workers()
     assert len(workers)==2, [o.cmdline() for o in workers]
-    workers[1].send_signal(signal.SIGUSR1)
+    workers[1].send_signal(signal.SIGTERM)
     told = started.text()
     step = steps_kept(tmp_path/'two')[-1]
     assert f'stopped after step {step} of 20' in told and step<20, told
@@ -130,6 +148,15 @@ mistakes = {
     'no config': ('train --config nowhere.json --out new', 'nowhere.json'),
     'config without a file': ('train --config', 'wants a file'),
 }
+
+def test_what_the_machine_lacks(urepa, tmp_path, monkeypatch):
+    "bfloat16 without the arithmetic for it, compilation without a compiler: said before anything is built."
+    monkeypatch.setattr('torch.ops.mkldnn._is_mkldnn_bf16_supported', lambda: False)
+    monkeypatch.setattr(shutil, 'which', lambda *args, **kwargs: None)
+    for option, named in (('--run.precision=bfloat16', '--run.precision float32'), ('--run.compile', '--no-run.compile')):
+        told = urepa.refused('train', 'tiny', '--run.device', 'cpu', *option.split('='), '--out', 'new')
+        assert named in told, told
+        assert not (tmp_path/'new').exists()
 
 def test_mistakes(urepa, tmp_path):
     urepa('train', 'tiny', '--optim.steps', 2, '--out', 'run')

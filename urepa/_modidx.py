@@ -205,7 +205,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'urepa.depth.block_tokens': ('depth.html#block_tokens', 'urepa/depth.py'),
                              'urepa.depth.by_block': ('depth.html#by_block', 'urepa/depth.py'),
                              'urepa.depth.choose_block': ('depth.html#choose_block', 'urepa/depth.py'),
-                             'urepa.depth.on_grid': ('depth.html#on_grid', 'urepa/depth.py'),
                              'urepa.depth.plot_depth': ('depth.html#plot_depth', 'urepa/depth.py'),
                              'urepa.depth.probe_blocks': ('depth.html#probe_blocks', 'urepa/depth.py'),
                              'urepa.depth.readout': ('depth.html#readout', 'urepa/depth.py')},

@@ -191,6 +191,8 @@ class Sampling:
     "image i depends on the seed and on i alone"
     labels: str = 'balanced'
     "'balanced' (every class in turn), 'random', or labels such as 3,3,7, taken in turn"
+    average: str = ''
+    "which averaged weights draw: an entry of optim.averages, or power-0.07 put together from those (EDM2); empty for the one of optim.ema"
     weak: str = ''
     "run folder whose network guides in place of the null label (autoguidance)"
     weak_step: int | None = None

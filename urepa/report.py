@@ -33,13 +33,12 @@ def loss_figure(
     "Each term of the loss, and the aligned cosine with its gap, over the steps of a run."
     log = read_log(run)
     require(len(log)>0, f'{run} has logged nothing yet; train it for at least run.log_every steps')
-    steps = [o['step'] for o in log]
+    curves = {k:[o.get(k) or None for o in log] for k in ('velocity', 'token', 'manifold', 'cosine', 'gap')} # a gap where a term is 0: it was not computed
     panels = [('flow matching', ['velocity']), ('token loss', ['token']), ('manifold loss', ['manifold']), ('cosine to the teacher', ['cosine', 'gap'])]
-    panels = [(title, [k for k in keys if k in log[0]]) for title,keys in panels]
-    panels = [o for o in panels if o[1]]
+    panels = [(title, keys) for title,keys in panels if any(curves[keys[0]])]
     fig,axes = plt.subplots(1, len(panels), figsize=(3*len(panels), 2.3), squeeze=False)
     for ax,(title,keys) in zip(axes[0], panels):
-        for k,color in zip(keys, (COLORS['urepa'], COLORS['teacher'])): ax.plot(steps, [o[k] for o in log], color=color, lw=1.2, label=k)
+        for k,color in zip(keys, (COLORS['urepa'], COLORS['teacher'])): ax.plot([o['step'] for o in log], curves[k], color=color, lw=1.2, label=k)
         if len(keys)>1: ax.legend(['right image', 'gap to a wrong image'], frameon=False, fontsize=8)
         ax.set(title=title, xlabel='step')
         ax.spines[['top', 'right']].set_visible(False)
@@ -182,11 +181,13 @@ def try_next(
     config:Config, # Its configuration
 )->str: # HTML
     "Commands worth typing next."
-    run,o = html.escape(str(run)),config.optim
-    commands = [(f'urepa train fashion --out {run}-plain --align.weight 0', 'the same run without alignment: compare the two reports'),
-                (f'urepa train fashion --out {run}-long --optim.steps {4*o.steps}', 'four times as long: the garments sharpen, the head start fades'),
-                (f'urepa sample {run} --n 100 --guidance 2 --interval 0 0.7 --out {run}/guided', 'guidance in an interval: surer classes, less variety'),
-                (f'urepa train fashion --out {run}-teacher --align.resize teacher', 'shrink the teacher instead of growing the U-Net (Table 6)')]
+    run = html.escape(str(run))
+    again = f'urepa train --config {run}/config.json --out {run}'
+    commands = [(f'{again}-long --optim.steps {4*config.optim.steps}', 'four times as long: the images sharpen, the head start of alignment fades'),
+                (f'{again}-seed --run.seed {config.run.seed+1}', 'another seed: how much of a difference between two runs is chance')]
+    if config.align.weight: commands += [(f'{again}-plain --align.weight 0', 'the same run without alignment: compare the two reports'),
+                (f'{again}-teacher --align.resize teacher', 'shrink the teacher instead of growing the U-Net (Table 6)')]
+    if config.data.labelled: commands += [(f'urepa sample {run} --n 100 --guidance 2 --interval 0 0.7 --out {run}/guided', 'guidance in an interval: surer classes, less variety')]
     return '<ul>'+''.join(f'<li><code>{c}</code><br>{why}</li>' for c,why in commands)+'</ul>'
 
 # %% ../nbs/80_report.ipynb #ccda20c1
@@ -226,11 +227,11 @@ def write_report(
     "Write report.html into a run folder; works also while the run goes on."
     run = Path(run)
     net,config,_ = load_net(run)
-    log = read_log(run)
+    curves,log = loss_figure(run),read_log(run)
     m,a = config.model,config.align
     aligned = f'block {net.block_index(a.block)} of {net.n_blocks} aligned with the {a.teacher} teacher, λ {a.weight:g}, w {a.manifold:g}' if a.weight else 'no alignment'
     facts = f'Blocks {m.depths}, width {m.width}; {aligned}; step {log[-1]["step"]:,} of {config.optim.steps:,}, batch {config.optim.batch_size}, seed {config.run.seed}.'
-    parts = ['<h2>Loss, term by term</h2>', picture(loss_figure(run), 'loss terms over training steps'),
+    parts = ['<h2>Loss, term by term</h2>', picture(curves, 'loss terms over training steps'),
              '<p class="note">The flow-matching loss hardly tells a good model from a poor one, so it cannot show what alignment brings; the score can.</p>',
              f'<p>{html.escape(guard_in_words(log))}</p>', *pictures(run, config), '<h2>Score</h2>', score_section(run), comparison_section(config)]
     if a.weight and embedded_images(config): parts += ['<h2>Inside: U-Net blocks against teacher blocks</h2>', picture(cka_figure(run), 'CKA map'),

@@ -66,14 +66,15 @@ class Sampler:
     ):
         require(how.solver in samplers.solvers, f'unknown solver {how.solver!r}: {nearest(how.solver, samplers.solvers)}')
         require(how.grid in samplers.grids, f'unknown grid {how.grid!r}: {nearest(how.grid, samplers.grids)}')
-        self.net,self.config,self.step = load_net(run, step)
+        self.net,self.config,self.step = load_net(run, step, how.average)
         self.how,self.known = how,self.config.data.labelled>0
         require(self.known or how.guidance==1 or how.weak, f'{run} was trained without labels, so that guidance {how.guidance} has nothing to exaggerate; '
                 'give guidance 1, or a weaker run with --weak')
         self.weak = load_net(how.weak, how.weak_step)[0] if how.weak else None
         sizes = [(o.config.in_channels, o.config.image_size, o.config.n_classes) for o in (self.net, self.weak or self.net)]
         require(sizes[0]==sizes[1], f'{how.weak} draws {sizes[1]} (channels, size, classes) and {run} draws {sizes[0]}; give a weak run of the same kind')
-        self.checkpoint = sha256(Path(run)/'checkpoints'/f'{self.step:07d}'/'ema'/weights_name)
+        stored = f'ema-{how.average}' if how.average in self.config.optim.averages else 'ema'
+        self.checkpoint = sha256(Path(run)/'checkpoints'/f'{self.step:07d}'/stored/weights_name)
         device = pick_device(how.device)
         self.codec = codec_of(self.config.data, device)
         self.call = torch.compile(self.net.to(device), dynamic=False) if how.compile else self.net.to(device)

@@ -18,7 +18,7 @@ from . import checkpoint as files
 from .batches import TrainingData
 from .config import Config,differences,from_dict,nearest_preset,to_dict
 from .core import UserError,generator,progress,provenance,read_json,require,write_atomic,write_json
-from .ema import Averages,combine,posthoc_weights
+from .ema import Averages,combine,named_decay,posthoc_weights
 from .layers import Block
 from .objective import build_objective,check_machine
 from .processes import Processes
@@ -400,6 +400,7 @@ def put_together(
     stored:tuple, # `optim.averages`
 )->dict: # name → tensor
     "An average that was not stored, from power functions that were, up to that step (EDM2)."
+    named_decay(average) # complains of a name that means nothing
     kept = [(k, o) for k in saved_steps(run) if k<=step for o in stored if o.startswith('power-')]
     require(average.startswith('power-') and kept, f'{run} has no average {average!r}: it kept {", ".join(stored) or "only its own"}; '
             "give one of these, or list power functions in optim.averages and train again")
@@ -416,9 +417,8 @@ def load_net(
     require((run/'config.json').exists(), f'{run} is not a run folder: it has no config.json; give a folder that urepa train wrote')
     config = from_dict(read_json(run/'config.json'))
     checkpoint = newest(run) if step is None else run/'checkpoints'/f'{step:07d}'
-    require(checkpoint is not None and checkpoint.exists(), f'{run} has no checkpoint{"" if step is None else f" at step {step}"}, only {saved_steps(run)}; choose one of these or train further')
+    require(checkpoint is not None and checkpoint.exists(), f'{run} has no checkpoint{" yet" if step is None else f" at step {step}, only {saved_steps(run)}"}; {"train further" if step is None else "choose one of these or train further"}')
     net,stored = UNet(**dataclasses.asdict(config.model)),config.optim.averages
     step,_ = files.load_checkpoint(checkpoint, {f'ema-{average}' if average in stored else 'ema':net})
     if average and average not in stored: net.load_state_dict(put_together(run, step, average, stored))
     return net.eval(),config,step
-
