@@ -7,9 +7,10 @@ __all__ = ['epoch_order', 'windows', 'window_order', 'batch_indices', 'labels_sh
            'mismatches', 'check_fit', 'TrainingData']
 
 # %% ../nbs/15_batches.ipynb #280c76d6
-import bisect,functools,itertools,shutil
+import bisect,functools,itertools,json,shutil
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 import numpy as np
@@ -212,6 +213,11 @@ class TrainingData:
         return store
 
     def __len__(self): return self.n
+
+    @property
+    def fingerprint(self)->str|None: # 64 hexadecimal digits, `None` unless it is a named store
+        "What identifies the samples, wherever they lie."
+        return sha256(json.dumps(self.data.meta, sort_keys=True).encode()).hexdigest() if self.config.data.store else None
 
     def starts(self)->tuple: # First image of every shard, and the number of images
         "Where shards begin, as far as the run goes."

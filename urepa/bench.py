@@ -133,7 +133,7 @@ def plain_swiglu(
     mlp:nn.Module, # A `SwiGLU`
     tokens:Tensor, # `[b n d]`
 )->Tensor: # `[b n d]`
-    "The formula, which keeps the gate's SiLU for the backward pass."
+    "The formula, which keeps all that is in between for the backward pass."
     return mlp.out(F.silu(mlp.gate(tokens))*mlp.value(tokens))
 
 # %% ../nbs/58_bench.ipynb #ef03a13d
