@@ -36,6 +36,7 @@ class State:
         o,shard = config.optim,config.run.shard
         self.config,self.objective,self.processes = config,objective,processes or Processes()
         self.step,self.sums,self.row = 0,{},0
+        self.cost = describe(config.model, objective.projector, config.align.block) # while the weights are in one piece
         self.ema = Averages(objective.net, o.ema, o.averages)
         for module in self.ema.modules.values() if shard else []: self.processes.spread(module, True, Block)
         self.call = self.processes.spread(objective, shard, Block, partly=config.align.until>0)
@@ -297,8 +298,7 @@ def plan(
     out:Path, # Run folder
 )->str: # A few lines
     "What a run is about to do."
-    o,m,p,n = state.config.optim,state.config.model,state.processes,state.config.optim.accumulate
-    told = describe(m, state.objective.projector, state.config.align.block)
+    o,p,n,told = state.config.optim,state.processes,state.config.optim.accumulate,state.cost
     spread = '' if p.world==1 else ', weights split over the processes (FSDP2)' if state.config.run.shard else ', a copy of the weights in each process (DDP)'
     unit,scale = ('G', 1e9) if told['total']>1e9 else ('M', 1e6)
     return '\n'.join([f"{out}: {'from the start' if not state.step else f'from step {state.step:,}'} to step {o.steps:,}, on {p.device}",
