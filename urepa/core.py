@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['COLORS', 'UserError', 'require', 'generator', 'pick_device', 'to_device', 'grid_side', 'to_grid', 'to_tokens',
-           'count_parameters', 'count_macs', 'write_atomic', 'write_json', 'read_json', 'sha256', 'asset',
-           'package_version', 'revision', 'processor', 'compiler', 'has_bfloat16', 'matmul_speed', 'provenance',
-           'progress']
+           'resize_tokens', 'count_parameters', 'count_macs', 'write_atomic', 'write_json', 'read_json', 'sha256',
+           'asset', 'package_version', 'revision', 'processor', 'compiler', 'has_bfloat16', 'matmul_speed',
+           'provenance', 'progress']
 
 # %% ../nbs/00_core.ipynb #0351c797
 import contextlib,hashlib,json,os,platform,shutil,subprocess,sys,time
 from importlib.metadata import PackageNotFoundError,version
 from pathlib import Path
 import torch,urepa
+import torch.nn.functional as F
 from torch import Tensor,nn
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
@@ -78,6 +79,18 @@ def to_tokens(
 )->Tensor: # `[b h*w d]`, row-major
     "List the cells of a grid row by row."
     return maps.flatten(2).mT
+
+def resize_tokens(
+    tokens:Tensor, # `[b n d]`, row-major over a square grid
+    target_grid:int, # Tokens per side wanted
+    mode:str='bilinear', # `'bilinear'` or `'nearest'`
+)->Tensor: # `[b target_grid*target_grid d]`
+    "Tokens interpolated onto another grid; the same object where the grid is already right (§3)."
+    require(mode in ('bilinear', 'nearest'), f"unknown interpolation {mode!r}: choose 'bilinear' or 'nearest'")
+    require(target_grid>=1, f'a grid of {target_grid} tokens per side does not exist; give at least 1')
+    if grid_side(tokens.shape[1])==target_grid: return tokens
+    corners = False if mode=='bilinear' else None
+    return to_tokens(F.interpolate(to_grid(tokens), size=(target_grid,)*2, mode=mode, align_corners=corners))
 
 # %% ../nbs/00_core.ipynb #9422ae81
 def count_parameters(

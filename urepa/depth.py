@@ -10,9 +10,8 @@ __all__ = ['readout', 'block_numbers', 'block_stage', 'block_batches', 'block_to
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from .core import COLORS,generator,grid_side,require
+from .core import COLORS,generator,grid_side,require,resize_tokens
 from .flow import add_noise,linear
-from .mismatch import resize_tokens
 from .teachers import Teacher
 
 # %% ../nbs/40_depth.ipynb #b32f5fa8

@@ -61,23 +61,23 @@ def rotations(
     head_width:int, # Features per head, a multiple of 4
     base:float=10000., # The slowest pair turns by about 1/`base` per token
     device=None, # Where
-)->Tensor: # Unit complex numbers, `[n head_width/2]`
+)->Tensor: # Cosine and sine, `[n head_width/2 2]`
     "By how much each pair of features turns at each token: half the pairs follow the row, half the column."
     cos,sin = sinusoids(torch.arange(side, device=device), head_width//4, base)
-    line = torch.complex(cos, sin)
-    row,column = line[:,None].expand(-1, side, -1),line[None].expand(side, -1, -1)
-    return torch.cat([row, column], -1).flatten(0, 1)
+    line = torch.stack([cos, sin], -1)
+    row,column = line[:,None].expand(-1, side, -1, -1),line[None].expand(side, -1, -1, -1)
+    return torch.cat([row, column], -2).flatten(0, 1)
 
 def rotate(
     x:Tensor, # Queries or keys, `[b n … head_width]`
     turn:Tensor, # What `rotations` returned
 )->Tensor: # As `x`
     "Turn each pair of features by its token's angle (RoPE), in fp32."
-    pairs,turn = x.float().unflatten(-1, (-1, 2)),turn.reshape(turn.shape[0], *[1]*(x.ndim-3), -1)
+    pairs,turn = x.float().unflatten(-1, (-1, 2)),turn.reshape(turn.shape[0], *[1]*(x.ndim-3), -1, 2)
     if torch.compiler.is_compiling(): # it writes no code for complex numbers
-        (a,b),(cos,sin) = (o.unbind(-1) for o in (pairs, torch.view_as_real(turn)))
+        (a,b),(cos,sin) = (o.unbind(-1) for o in (pairs, turn))
         return torch.stack([a*cos-b*sin, a*sin+b*cos], -1).flatten(-2).to(x.dtype)
-    return torch.view_as_real(torch.view_as_complex(pairs)*turn).flatten(-2).to(x.dtype)
+    return torch.view_as_real(torch.view_as_complex(pairs)*torch.view_as_complex(turn)).flatten(-2).to(x.dtype)
 
 # %% ../nbs/20_layers.ipynb #7df0452c
 class Attention(nn.Module):

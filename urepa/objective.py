@@ -14,10 +14,9 @@ from torch import Tensor,nn
 from torch.utils._triton import has_triton
 from .align import cosine_gap,spatial_normalise,token_loss
 from .config import Config,Run
-from .core import compiler,generator as named_generator,grid_side,has_bfloat16,require,to_device
+from .core import compiler,generator as named_generator,grid_side,has_bfloat16,require,resize_tokens,to_device
 from .flow import add_noise,linear,paths,prediction_target
 from .manifold import dispersive_loss,manifold_loss
-from .mismatch import resize_tokens
 from .project import Projector
 from .unet import UNet
 

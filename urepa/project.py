@@ -9,9 +9,8 @@ __all__ = ['three_layers', 'Neighbours', 'Scale', 'Projector']
 import torch
 import torch.nn.functional as F
 from torch import Tensor,nn
-from .core import require,to_grid,to_tokens
+from .core import require,resize_tokens,to_grid,to_tokens
 from .layers import sinusoids,zero
-from .mismatch import resize_tokens
 
 # %% ../nbs/42_project.ipynb #378096c4
 def three_layers(

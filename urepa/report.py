@@ -17,11 +17,10 @@ from torch import Tensor
 from .cka import cka_map,plot_cka
 from .compare import comparison_figure,grouped,in_words,read_scores,row_names
 from .config import Config,from_dict
-from .core import COLORS,asset,generator,read_json,require,write_atomic
+from .core import COLORS,asset,generator,read_json,require,resize_tokens,write_atomic
 from .evaluate import score_table
 from .flow import add_noise,paths
 from .images import class_names,fashion,image_grid,to_model
-from .mismatch import resize_tokens
 from .samples import draw
 from .teachers import load
 from .train import load_net,read_log,saved_steps
