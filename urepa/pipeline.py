@@ -133,7 +133,8 @@ pipe({call}).images
 ```
 The class is the package's own: diffusers' `DiffusionPipeline.from_pretrained` does not know it, and no code is fetched from anywhere.
 
-The command `urepa sample FOLDER --n 50000 --out samples.npz` draws many."""
+The command `urepa sample FOLDER --n 50000 --out samples.npz` draws many.
+"""
 labelled_call = 'class_labels=[0, 1, 2], guidance_scale=1.65, guidance_interval=(0, .7), num_inference_steps=50'
 
 def score_part(
