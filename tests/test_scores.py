@@ -234,20 +234,19 @@ def same_numbers(a, b, where=''):
     else: assert a==b, where
 
 def test_scores_from_two_processes(urepa, made, tmp_path):
-    "A file with Inception's code, and a run, scored by one process and by two."
+    "A run, drawn and scored by one process and by two, which also share the reference."
     np.savez(tmp_path/'real.npz', arr_0=np.random.default_rng(0).integers(0, 256, (100, 32, 32, 1), dtype=np.uint8))
-    urepa('sample', made/'run-0', '--n', 100, '--steps', 2, '--out', 'a.npz')
     shutil.copytree(made/'run-0', tmp_path/'run')
-    words = dict(file=['evaluate', 'a.npz', '--reference', 'real.npz', '--keep', 70], run=['evaluate', 'run', '--n', 66, '--steps', 2, '--guidance', 1.5, '--interval', 0, .7, '--reference', 'real.npz'])
-    for name, o in words.items():
-        urepa(*o, '--out', f'{name}-1.json')
-        process = torchrun(2, *o, '--out', f'{name}-2.json', cwd=tmp_path)
-        told, _ = process.communicate(timeout=300)
-        assert process.returncode==0 and told.count('precision, autoencoder')==1, told[-4000:]
-        one, two = [{k:v for k,v in json.loads((tmp_path/f'{name}-{i}.json').read_text()).items() if k!='provenance'} for i in (1, 2)]
-        same_numbers(one, two)
+    words = ['evaluate', 'run', '--n', 66, '--steps', 2, '--guidance', 1.5, '--interval', 0, .7, '--reference', 'real.npz', '--keep', 50]
+    urepa(*words, '--out', '1.json')
+    process = torchrun(2, *words, '--out', '2.json', cwd=tmp_path)
+    told, _ = process.communicate(timeout=300)
+    assert process.returncode==0 and told.count('precision, autoencoder')==1, told[-4000:]
+    one, two = [{k:v for k,v in json.loads((tmp_path/f'{i}.json').read_text()).items() if k!='provenance'} for i in (1, 2)]
+    same_numbers(one, two)
     scores = json.loads((tmp_path/'run'/'results.json').read_text())['scores']
-    assert len(scores)==1 and scores[0]['sampling']['interval']==[0, .7] and scores[0]['count']==66 and 'bias' not in json.loads((tmp_path/'file-1.json').read_text())['classifier']
+    assert len(scores)==1 and scores[0]['sampling']['interval']==[0, .7] and (scores[0]['count'], scores[0]['keep'])==(66, 50)
+    assert one['reference']['count']==100 and one['classifier']['floor']['count']==25 and 'bias' not in one['classifier']
 
 def test_latents_as_images(urepa, made, tmp_path):
     "A run in the latents of a small autoencoder: the same file for any batch size, and from the exported folder."
