@@ -7,16 +7,17 @@ __all__ = ['epoch_order', 'windows', 'window_order', 'batch_indices', 'labels_sh
            'mismatches', 'check_fit', 'TrainingData']
 
 # %% ../nbs/15_batches.ipynb #280c76d6
-import bisect,functools,itertools,shutil
+import bisect,functools,itertools,json,shutil
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 import numpy as np
 import torch
 from torch import Tensor
 from .config import Config,presets
-from .core import UserError,generator,require
+from .core import UserError,generator,require,to_device
 from .images import Source,embedded_source,load_image,open_source,to_model
 from .latents import draw_latents,load_codec
 from .prepare import Recipe,prepare
@@ -213,6 +214,11 @@ class TrainingData:
 
     def __len__(self): return self.n
 
+    @property
+    def fingerprint(self)->str|None: # 64 hexadecimal digits, `None` unless it is a named store
+        "What identifies the samples, wherever they lie."
+        return sha256(json.dumps(self.data.meta, sort_keys=True).encode()).hexdigest() if self.config.data.store else None
+
     def starts(self)->tuple: # First image of every shard, and the number of images
         "Where shards begin, as far as the run goes."
         return *(o for o in self.data.starts if o<self.n), self.n
@@ -236,13 +242,6 @@ class TrainingData:
         for o in some[now+1] if now+1<len(some) else []: self.data.want(o)
         for o in some[now-2] if now>1 else []: self.data.forget(o)
 
-    def move(self,
-        tensor:Tensor, # On the CPU, or where it shall be
-    )->Tensor: # On the run's device
-        "To the device; from pinned memory, a GPU fetches it while it computes."
-        if torch.device(self.device).type!='cuda': return tensor.to(self.device)
-        return tensor.pin_memory().to(self.device, non_blocking=True) if tensor.device.type=='cpu' else tensor
-
     def latents(self,
         moments:Tensor, # Of this part, as stored
         step:int, # Counted from 0
@@ -250,10 +249,10 @@ class TrainingData:
     )->Tensor: # `[b c h w]`
         "A draw from the moments, with this part of the batch's noise."
         o,d = self.config,self.config.data
-        if moments.dtype==torch.uint8: return draw_latents(self.move(moments))
+        if moments.dtype==torch.uint8: return draw_latents(to_device(moments, self.device))
         shape = o.optim.batch_size,o.model.in_channels,*moments.shape[2:]
         noise = torch.randn(shape, generator=generator(o.run.seed, 'latent', step))[part]
-        return draw_latents(self.move(moments), self.move(noise), d.scale, d.bias)
+        return draw_latents(to_device(moments, self.device), to_device(noise, self.device), d.scale, d.bias)
 
     def batch(self,
         step:int, # Counted from 0
@@ -271,8 +270,8 @@ class TrainingData:
         y = rows['label'].clone()
         if self.shown is not None: y[~self.shown[index]] = o.model.n_classes
         if o.align.shuffled and wanted: rows = dict(rows, **self.data.read((index+len(self)//2)%len(self), wanted))
-        z = self.data.tokens({k:self.move(v) for k,v in rows.items()}) if wanted else None
-        return self.latents(rows['moments'], step, part),self.move(y),z
+        z = self.data.tokens({k:to_device(v, self.device) for k,v in rows.items()}) if wanted else None
+        return self.latents(rows['moments'], step, part),to_device(y, self.device),z
 
     def batches(self,
         first:int, # Step to begin with, counted from 0

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['students', 'teachers', 'remedies', 'kinds', 'dinov2', 'make_teacher', 'config_of', 'make_samples', 'Samples',
-           'looped_losses', 'looped_average', 'joined_skip', 'Step', 'OwnStep', 'memory', 'clock', 'measure',
-           'measure_apart', 'table_rows', 'summarise', 'measure_table', 'kind_of', 'profile_step', 'plain_losses',
+           'looped_losses', 'looped_average', 'joined_skip', 'plain_swiglu', 'Step', 'OwnStep', 'memory', 'clock',
+           'measure', 'apart', 'table_rows', 'summarise', 'measure_table', 'kind_of', 'profile_step', 'plain_losses',
            'measure_losses', 'cost', 'measure_growth', 'long_run', 'bench']
 
 # %% ../nbs/58_bench.ipynb #b9148e2d
@@ -27,6 +27,7 @@ from .core import UserError,generator,matmul_speed,progress,provenance,require,w
 from .ema import EMA
 from .flow import add_noise,velocity_target
 from .images import to_model
+from .layers import SwiGLU
 from .manifold import gap_direct,manifold_loss
 from .objective import build_objective,seeded
 from .teachers import Teacher
@@ -128,8 +129,15 @@ def joined_skip(
     "Side by side, then the linear layer."
     return join.linear(torch.cat([tokens, skip], -1))
 
+def plain_swiglu(
+    mlp:nn.Module, # A `SwiGLU`
+    tokens:Tensor, # `[b n d]`
+)->Tensor: # `[b n d]`
+    "The formula, which keeps all that is in between for the backward pass."
+    return mlp.out(F.silu(mlp.gate(tokens))*mlp.value(tokens))
+
 # %% ../nbs/58_bench.ipynb #ef03a13d
-remedies = dict(store='tokens from a store', losses='closed-form losses', adamw='fused AdamW', average='foreach average', log='no waiting for the log', skips='split skips')
+remedies = dict(store='tokens from a store', losses='closed-form losses', adamw='fused AdamW', average='foreach average', log='no waiting for the log', skips='split skips', gate='gates made anew')
 
 class Step:
     "A step as REPA's script takes it, with U-REPA's losses; every remedy that is named replaces a part."
@@ -141,6 +149,7 @@ class Step:
         self.samples = Samples(row, folder)
         self.objective = build_objective(config_of(row), self.samples.width, 16).to(row['device'])
         for o in [] if 'skips' in self.on else self.objective.net.joins: o.forward = partial(joined_skip, o)
+        for o in [] if 'gate' in self.on else [o for o in self.objective.net.modules() if isinstance(o, SwiGLU)]: o.forward = partial(plain_swiglu, o)
         self.optimizer = torch.optim.AdamW(self.objective.parameters(), lr=1e-4, weight_decay=0., fused=True if 'adamw' in self.on else None)
         self.ema = EMA(self.objective.net)
 
@@ -220,17 +229,17 @@ def measure(
     return dict(seconds=seconds, losses=[o.item() for o in losses], flops=6*macs*row['batch'], memory=used, libraries=start,
                 peak_flops=1e9*matmul_speed(device, dtype, 2048 if device=='cpu' else 8192, partial(clock, device)))
 
-def measure_apart(
-    row:dict, # As for `measure`
-    folder:Path, # From `make_samples`
-)->dict: # What `measure` returns
-    "Measure in a process of its own, which begins with the libraries loaded."
+def apart(
+    f, # A function of this page
+    *args, # For it
+    **kwargs, # For it
+): # What it returned
+    "Call it in a process of its own, which begins with the libraries loaded."
     context = get_context('forkserver')
     context.set_forkserver_preload(['urepa.bench'])
     with ProcessPoolExecutor(1, context) as pool:
-        try: return pool.submit(measure, row, folder).result()
-        except BrokenProcessPool as e: raise UserError(f"the process that measured {row} was killed, perhaps for memory; choose a smaller batch") from e
-
+        try: return pool.submit(f, *args, **kwargs).result()
+        except BrokenProcessPool as e: raise UserError(f"the process that measured {args or kwargs} was killed, perhaps for memory; choose a smaller batch") from e
 
 # %% ../nbs/58_bench.ipynb #43f0cc95
 def table_rows(
@@ -254,6 +263,7 @@ def summarise(
     seconds = statistics.median(o for turn in turns for o in turn['seconds'])
     flops,peak = turns[0]['flops'],statistics.median(o['peak_flops'] for o in turns)
     return dict(row, seconds=seconds, images_per_second=row['batch']/seconds, mfu=flops/seconds/peak, peak_flops=peak, flops=flops,
+                range=[f(o for turn in turns for o in turn['seconds']) for f in (min, max)],
                 memory=statistics.median(o['memory'] for o in turns), libraries=turns[0]['libraries'], losses=turns[0]['losses'])
 
 def measure_table(
@@ -263,14 +273,14 @@ def measure_table(
     device:str='cpu', # Where
     rows:dict|None=None, # From `table_rows`
     turns:int=2, # Times that every row is measured; compiled ones once
-    steps:int=2, # Timed steps in a turn
+    steps:int=3, # Timed steps in a turn
 )->list[dict]: # From `summarise`, with `name`
     "Rows of a student and a teacher, in turns."
     rows = {k:dict(v, student=student, teacher=teacher, batch=batch, device=device, steps=steps) for k,v in (rows or table_rows()).items()}
     found,folder = {k:[] for k in rows},Path(tempfile.mkdtemp())
     make_samples(folder, 2*batch, teacher, device)
     todo = [k for turn in range(turns) for k in rows if turn==0 or not rows[k]['run'].get('compile')]
-    for k in progress(todo, f'{student}, {teacher}'): found[k].append(measure_apart(rows[k], folder))
+    for k in progress(todo, f'{student}, {teacher}'): found[k].append(apart(measure, rows[k], folder))
     return [dict(name=k, **summarise(rows[k], o)) for k,o in found.items()]
 
 # %% ../nbs/58_bench.ipynb #c964cb27
@@ -352,17 +362,19 @@ def measure_growth(
 def long_run(
     steps:int=500, # In all
     part:int=50, # Steps that are timed together
+    device:str='cpu', # Where
 )->list[dict]: # `step`, `steps_per_second`, `memory` (bytes, now)
-    "Speed and memory of a tiny run as it goes on."
+    "Speed and memory of a tiny run as it goes on; to be called in a fresh process, whose memory nothing else has stretched."
     config,rows = preset('tiny'),[]
-    state = State(config, build_objective(config, 96, 8))
+    state = State(config, build_objective(config, 96, 8).to(device))
     for k in range(0, steps, part):
-        begin = clock('cpu')
+        begin = clock(device)
         for i in range(k, k+part):
             draws = generator('long', i)
-            state.advance((torch.randn(16, 1, 32, 32, generator=draws), torch.zeros(16, dtype=torch.long), torch.randn(16, 64, 96, generator=draws)))
+            x,z = torch.randn(16, 1, 32, 32, generator=draws),torch.randn(16, 64, 96, generator=draws)
+            state.advance([o.to(device) for o in (x, torch.zeros(16, dtype=torch.long), z)])
             if i%config.run.log_every==0: state.means()
-        rows.append(dict(step=k+part, steps_per_second=part/(clock('cpu')-begin), memory=memory()['now']))
+        rows.append(dict(step=k+part, steps_per_second=part/(clock(device)-begin), memory=memory(device)['now']))
     return rows
 
 def bench(
@@ -385,5 +397,5 @@ def bench(
     folder = Path(tempfile.mkdtemp())
     make_samples(folder, 2*batch, teacher, device)
     shares = profile_step(dict(rows['urepa'], student=student, teacher=teacher, batch=batch, device=device), folder)
-    result = dict(tables=tables, profile=shares, losses=measure_losses(device=device), **(dict(growth=measure_growth(device), long=long_run()) if growth else {}))
+    result = dict(tables=tables, profile=shares, losses=measure_losses(device=device), **(dict(growth=measure_growth(device), long=apart(long_run, device=device)) if growth else {}))
     write_json(out, dict(result, provenance=provenance()))

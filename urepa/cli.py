@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated,Literal
 import torch
 from fastcore.docments import docments
-from .config import Config,Sampling,field_names,from_dict,nearest,preset,presets,replace_fields
+from .config import Config,Sampling,check_field,from_dict,nearest,preset,presets,replace_fields
 from .core import UserError,compiler,has_bfloat16,matmul_speed,package_version,provenance,read_json,require,write_json
 
 # %% ../nbs/81_cli.ipynb #8cc8fe2f
@@ -54,7 +54,12 @@ def train(
     out:Path, # Run folder
     resume:bool=False, # Continue what stands there
 ):
-    "Train a preset, or repeat a run with --config RUN/config.json; every field is an option."
+    """Train a preset, or repeat a run with --config RUN/config.json; every field is an option.
+
+    On the embedded images: urepa train fashion --out runs/fashion
+
+    On a store: urepa train sit_down_xl --data STORE --out runs/xl (short for --data.store)
+    """
     run_training(config, out, resume)
 
 # %% ../nbs/81_cli.ipynb #5d7aef8f
@@ -367,10 +372,11 @@ def call_of(
     if name=='info' and not rest: return list_presets
     if 'config' in inspect.signature(f).parameters:
         config,named,rest = chosen(rest, prog)
+        rest = [re.sub('^--data(?=$|=)', '--data.store', o) for o in rest]
         prog = f'{prog} {named}'
         for o in rest:
             field = o[2:].split('=')[0].replace('-', '_')
-            if o.startswith('--') and '.' in field: replace_fields(config, {re.sub(r'\.no_', '.', field):None})
+            if o.startswith('--') and '.' in field: check_field(config, re.sub(r'\.no_', '.', field))
     return parse(with_help(f, config), rest, prog)
 
 # %% ../nbs/81_cli.ipynb #43ffbe5d

@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['sizes', 'repa', 'fast', 'latents', 'grey', 'presets', 'Data', 'Model', 'Align', 'Optim', 'Run', 'Config', 'Sampling',
-           'size_presets', 'ladder_presets', 'nearest', 'preset', 'field_names', 'replace_fields', 'to_dict',
-           'from_dict', 'differences', 'nearest_preset']
+           'size_presets', 'ladder_presets', 'nearest', 'preset', 'field_names', 'fits', 'check_field',
+           'replace_fields', 'to_dict', 'from_dict', 'differences', 'nearest_preset']
 
 # %% ../nbs/01_config.ipynb #4684c5f8
 import dataclasses,difflib
 from dataclasses import dataclass,field
-from typing import Literal
+from typing import Literal,get_args,get_origin
 from .core import UserError,require
 
 # %% ../nbs/01_config.ipynb #bb003ccd
@@ -227,7 +227,7 @@ def size_presets(
 )->dict: # name → `Config`
     "The paper's networks of one size, at 256 and 512 pixels, with alignment and without, and the isotropic baselines of REPA."
     width,heads,depths,flat = sizes[size]
-    down,iso = Model(width=width, heads=heads, depths=depths),Model(width=width, heads=heads, depths=flat, skips=False, rope=False, swiglu=False)
+    down,iso = Model(width=width, heads=heads, depths=depths),Model(width=width, heads=heads, depths=flat, skips=False, rope=False, swiglu=False, time_scale=1.)
     first = dataclasses.replace(repa, block=dict(b=4, l=8, xl=8)[size], manifold=0.)
     noise,plain = Optim(path='vp', prediction='noise'),dataclasses.replace(repa, weight=0.)
     def made(name, model, align, optim=Optim()):
@@ -274,15 +274,34 @@ def field_names(
     "The path of every field."
     return [f'{part.name}.{o.name}' for part in dataclasses.fields(config) for o in dataclasses.fields(getattr(config, part.name))]
 
+def fits(
+    value, # Anything
+    kind, # As a field is annotated
+)->bool:
+    "Is it of that type?"
+    origin,args = get_origin(kind),get_args(kind)
+    if origin is Literal: return value in args
+    if origin is tuple: return isinstance(value, tuple) and (args[-1] is ... or len(value)==len(args)) and all(fits(o, args[0]) for o in value)
+    if args: return any(fits(value, o) for o in args)
+    return isinstance(value, (int, float) if kind is float else kind) and (kind is bool or not isinstance(value, bool))
+
+def check_field(
+    config:Config, # Any config
+    name:str, # `'align.manifold'`
+):
+    "`UserError` unless there is such a field."
+    require(name in field_names(config), f'unknown field {name!r}: {nearest(name, field_names(config))}')
+
 def replace_fields(
     config:Config, # What to start from
     overrides:dict, # `{'align.manifold': 0, …}`
 )->Config: # A new config
     "`config` with some fields set."
     for name,value in overrides.items():
-        require(name in field_names(config), f'unknown field {name!r}: {nearest(name, field_names(config))}')
+        check_field(config, name)
         part,key = name.split('.')
-        value = tuple(value) if isinstance(value, list) else value
+        value,kind = tuple(value) if isinstance(value, list) else value,getattr(config, part).__dataclass_fields__[key].type
+        require(fits(value, kind), f"{name} is {value!r}; expected {kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind).replace('typing.', '')}")
         config = dataclasses.replace(config, **{part:dataclasses.replace(getattr(config, part), **{key:value})})
     return config
 

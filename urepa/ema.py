@@ -30,8 +30,10 @@ class EMA:
         "Move the average by one step, after the optimizer's."
         self.step += 1
         share = 1-(self.decay(self.step) if callable(self.decay) else self.decay)
-        new = [p.detach().to(torch.float32) for p in self.source.parameters()]
-        torch._foreach_lerp_(list(self.module.parameters()), new, share if kept is None else [kept*share]*len(new))
+        own,new = list(self.module.parameters()),[p.detach().to(torch.float32) for p in self.source.parameters()]
+        change = torch._foreach_sub(new, own)
+        torch._foreach_mul_(change, share if kept is None else kept*share)
+        torch._foreach_add_(own, change)
         for own,buffer in zip(self.module.buffers(), self.source.buffers()): own.copy_(buffer)
 
     def state_dict(self)->dict: # name → tensor
@@ -43,7 +45,6 @@ class EMA:
     ):
         "Continue from saved averages."
         self.module.load_state_dict(state)
-
 
 # %% ../nbs/50_ema.ipynb #6f0ef622
 def power_exponent(

@@ -14,7 +14,7 @@ from torch import Tensor,nn
 from torch.utils._triton import has_triton
 from .align import cosine_gap,spatial_normalise,token_loss
 from .config import Config,Run
-from .core import compiler,generator as named_generator,grid_side,has_bfloat16,require
+from .core import compiler,generator as named_generator,grid_side,has_bfloat16,require,to_device
 from .flow import add_noise,linear,paths,prediction_target
 from .manifold import dispersive_loss,manifold_loss
 from .mismatch import resize_tokens
@@ -107,7 +107,8 @@ class Objective(nn.Module):
         t = torch.rand(n, generator=generator)[rows]
         noise = torch.randn((n, *x.shape[1:]), generator=generator)[rows]
         hidden = torch.rand(n, generator=generator)[rows] < self.label_dropout
-        return t.to(x.device),noise.to(x.device),y.masked_fill(hidden.to(y.device), self.net.config.n_classes)
+        t,noise,hidden = (to_device(o, x.device) for o in (t, noise, hidden))
+        return t,noise,y.masked_fill(hidden, self.net.config.n_classes)
 
     def check_parts(self,
         parts:int, # In which a batch is learned from

@@ -54,6 +54,15 @@ class Processes:
         dist.all_reduce(votes, group=self.group)
         return votes.item()>0
 
+    def told(self,
+        number:int, # What the main process says
+    )->int: # The same for all
+        "What the main process knows."
+        if self.world==1: return number
+        said = torch.tensor(number)
+        dist.broadcast(said, 0, group=self.group)
+        return said.item()
+
     def mean(self,
         values:dict, # name → number or scalar tensor, the same names in all
     )->dict: # name → float, the same for all
@@ -92,5 +101,5 @@ class Processes:
         except RuntimeError as e:
             lost = self.world>1 and any(o in str(e).lower() for o in ('gloo', 'nccl', 'peer', 'connection'))
             if not lost: raise
-            raise UserError(f'process {self.rank+1} of {self.world} stops because another one has ended, whose own message tells why; '
-                            'start all of them again with --resume') from e
+            raise UserError(f'process {self.rank+1} of {self.world} stops because another one has ended or cannot be reached, whose own message tells why if it had time for one '
+                            f'(here: {str(e).strip().splitlines()[0]}); start all of them again with --resume') from e

@@ -8,7 +8,7 @@ __all__ = ['style', 'sweeps', 'loss_figure', 'show_row', 'samples_figure', 'grow
            'guard_in_words', 'pictures', 'write_report']
 
 # %% ../nbs/80_report.ipynb #211877f9
-import base64,html,io
+import base64,dataclasses,html,io
 from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
@@ -19,12 +19,13 @@ from .compare import comparison_figure,grouped,in_words,read_scores,row_names
 from .config import Config,from_dict
 from .core import COLORS,asset,generator,read_json,require,write_atomic
 from .evaluate import score_table
-from .flow import add_noise,linear
+from .flow import add_noise,paths
 from .images import class_names,fashion,image_grid,to_model
 from .mismatch import resize_tokens
 from .samples import draw
 from .teachers import load
 from .train import load_net,read_log,saved_steps
+from .unet import UNet
 
 # %% ../nbs/80_report.ipynb #bf8e2648
 def loss_figure(
@@ -99,8 +100,9 @@ def token_maps(
     images,labels = fashion('test')
     x = to_model(images[:count])
     noise = torch.randn(x.shape, generator=generator('maps'))
-    noisy = add_noise(linear, x, noise, torch.full((count,), t))
-    _,student = net.forward_intermediates(noisy, torch.full((count,), t), labels[:count], indices=list(range(1, net.n_blocks+1)))
+    noisy = add_noise(paths[config.optim.path], x, noise, torch.full((count,), t))
+    y = labels[:count] if config.data.labelled else torch.full((count,), config.model.n_classes)
+    _,student = net.forward_intermediates(noisy, torch.full((count,), t), y, indices=list(range(1, net.n_blocks+1)))
     kept = torch.randperm(count*teacher.grid**2, generator=generator('rows'))[:rows]
     def places(tokens): return [resize_tokens(o, teacher.grid).flatten(0, 1)[kept] for o in tokens]
     return places(student),places(teacher.blocks(x))
@@ -149,8 +151,8 @@ def score_section(
     if not path.exists(): return f'<p>Not scored yet: <code>urepa evaluate {html.escape(str(run))}</code></p>'
     score = read_json(path)['scores'][-1]
     how = ', '.join(f'{k} {v}' for k,v in score['sampling'].items())
-    return (f'<p>Step {score["step"]:,}; {how}. The floor is what {score["count"]:,} real training images score against the same test split: '
-            'no generator can be expected below it. The autoencoder has never seen a label.</p>'
+    return (f'<p>Step {score["step"]:,}; {html.escape(how)}; against {html.escape(score["reference"]["source"])}. Beside it is what real images score against the same reference: '
+            f'no generator can be expected below it.{" The autoencoder has never seen a label." if "autoencoder" in score else ""}</p>'
             + table(('score', 'this run', 'real images'), score_table(score)))
 
 # %% ../nbs/80_report.ipynb #0aff4a84
@@ -226,15 +228,17 @@ def write_report(
 )->Path: # The HTML file
     "Write report.html into a run folder; works also while the run goes on."
     run = Path(run)
-    net,config,_ = load_net(run)
+    require((run/'config.json').exists(), f'{run} is not a run folder: it has no config.json; give a folder that urepa train wrote')
+    config,saved = from_dict(read_json(run/'config.json')),saved_steps(run)
+    with torch.device('meta'): net = UNet(**dataclasses.asdict(config.model))
     curves,log = loss_figure(run),read_log(run)
     m,a = config.model,config.align
     aligned = f'block {net.block_index(a.block)} of {net.n_blocks} aligned with the {a.teacher} teacher, λ {a.weight:g}, w {a.manifold:g}' if a.weight else 'no alignment'
     facts = f'Blocks {m.depths}, width {m.width}; {aligned}; step {log[-1]["step"]:,} of {config.optim.steps:,}, batch {config.optim.batch_size}, seed {config.run.seed}.'
     parts = ['<h2>Loss, term by term</h2>', picture(curves, 'loss terms over training steps'),
              '<p class="note">The flow-matching loss hardly tells a good model from a poor one, so it cannot show what alignment brings; the score can.</p>',
-             f'<p>{html.escape(guard_in_words(log))}</p>', *pictures(run, config), '<h2>Score</h2>', score_section(run), comparison_section(config)]
-    if a.weight and embedded_images(config): parts += ['<h2>Inside: U-Net blocks against teacher blocks</h2>', picture(cka_figure(run), 'CKA map'),
+             f'<p>{html.escape(guard_in_words(log))}</p>', *(pictures(run, config) if saved else ['<p>No checkpoint yet: pictures come with the first one.</p>']), '<h2>Score</h2>', score_section(run), comparison_section(config)]
+    if saved and a.weight and a.teacher!='pixels' and embedded_images(config): parts += ['<h2>Inside: U-Net blocks against teacher blocks</h2>', picture(cka_figure(run), 'CKA map'),
                           '<p class="note">How alike two blocks are in what they tell apart, at t = 0.5: 1 is the same up to rotation and scale, 0 unrelated.</p>']
     body = f'<h1>{html.escape(run.resolve().name)}</h1><p>{html.escape(facts)}</p>'+''.join(parts)+'<h2>What to try next</h2>'+try_next(run, config)
     text = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>urepa: {html.escape(run.resolve().name)}</title><style>{style}</style>{body}</html>'

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['patience', 'may_change', 'packages', 'State', 'why_stop', 'modules', 'copied', 'newest', 'restore', 'check_run',
-           'check_parts', 'open_run', 'read_log', 'Log', 'rewind_log', 'check_trackers', 'trackers', 'stop_requests',
-           'plan', 'Clock', 'begin', 'record', 'train', 'go_on', 'saved_steps', 'put_together', 'load_net']
+           'check_parts', 'check_numbers', 'check_store', 'open_run', 'read_log', 'Log', 'rewind_log', 'check_trackers',
+           'trackers', 'stop_requests', 'plan', 'Clock', 'begin', 'record', 'train', 'save', 'look_at', 'go_on',
+           'saved_steps', 'put_together', 'load_net']
 
 # %% ../nbs/52_train.ipynb #0e9c1c10
 import dataclasses,json,signal,sys,threading,time
@@ -35,6 +36,7 @@ class State:
         o,shard = config.optim,config.run.shard
         self.config,self.objective,self.processes = config,objective,processes or Processes()
         self.step,self.sums,self.row = 0,{},0
+        self.cost = describe(config.model, objective.projector, config.align.block) # while the weights are in one piece
         self.ema = Averages(objective.net, o.ema, o.averages)
         for module in self.ema.modules.values() if shard else []: self.processes.spread(module, True, Block)
         self.call = self.processes.spread(objective, shard, Block, partly=config.align.until>0)
@@ -134,16 +136,19 @@ def restore(
     state:State, # Takes over what was saved
     out:Path, # Run folder
 )->State: # The same `state`; at step 0 if nothing was saved yet
-    "Continue from the newest checkpoint that is whole."
-    found = newest(out, state.processes.main)
-    if found is None: return state
+    "Continue from the newest checkpoint that is whole; `UserError` where all are damaged."
+    step = state.processes.told(int(found.name) if state.processes.main and (found := newest(out)) else -1)
+    if step<0:
+        require(not files.checkpoints(out/'checkpoints'), f'{out} has checkpoints and none of them is whole; nothing was changed: bring one back from a copy, or train into another folder')
+        return state
+    found = out/'checkpoints'/f'{step:07d}'
     state.step,extra = files.load_checkpoint(found, modules(state), state.optimizer)
     state.sums = {k:torch.tensor(v, dtype=torch.float64, device=state.processes.device) for k,v in extra['sums'].items()}
     state.row,state.ema.step = extra.get('row', 0),state.step
     return state
 
 # %% ../nbs/52_train.ipynb #700df404
-may_change = ('optim.steps', 'optim.accumulate', 'run.device', 'run.log_every', 'run.save_every', 'run.keep', 'run.keep_every', 'run.shard', 'run.compile', 'run.recompute',
+may_change = ('optim.steps', 'data.store', 'optim.accumulate', 'run.device', 'run.log_every', 'run.save_every', 'run.keep', 'run.keep_every', 'run.shard', 'run.compile', 'run.recompute',
               'run.sample_every', 'run.score_every', 'run.trackers')
 
 def check_run(
@@ -155,7 +160,7 @@ def check_run(
     if not (out/'config.json').exists(): return
     require(resume, f'{out} already holds a run; pass --resume to continue it or choose another folder')
     old = from_dict(read_json(out/'config.json'))
-    changed = {k:v for k,v in differences(old, config).items() if k not in may_change}
+    changed = {k:v for k,v in differences(old, config).items() if k not in may_change or k=='data.store' and not all(v)} # a store is no other kind of data
     told = ', '.join(f'{k} was {before!r} and is now {now!r}' for k,(before,now) in list(changed.items())[:4])+f', and {len(changed)-4} more'*(len(changed)>4)
     names = nearest_preset(old),nearest_preset(config)
     kind = '' if names[0]==names[1] else f' of the preset {names[0]}, not {names[1]}'
@@ -167,18 +172,35 @@ def check_parts(
 )->int: # Images of a part
     "`UserError` unless a batch can be shared evenly."
     size,n = config.optim.batch_size,config.optim.accumulate
-    require(n>0, f'optim.accumulate is {n}; give 1 to learn from the whole batch at once, or more')
     require(size%(world*n)==0, f'optim.batch_size {size} cannot be shared evenly by {world} process{"es"*(world>1)} in {n} part{"s"*(n>1)} each; choose a multiple of {world*n}, '
             f'such as {-(-size//(world*n))*world*n}')
     return size//(world*n)
 
+def check_numbers(
+    config:Config, # What is to be trained
+):
+    "`UserError` where a count is too small to count with."
+    for name in ('optim.steps', 'optim.batch_size', 'optim.accumulate', 'run.log_every', 'run.save_every'):
+        part,key = name.split('.')
+        value = getattr(getattr(config, part), key)
+        require(value>0, f'{name} is {value}; give 1 or more')
+
+def check_store(
+    data:TrainingData, # What is to be learned from
+    out:Path, # Run folder
+):
+    "`UserError` if a run learned from another store so far."
+    held = read_json(out/'versions.json').get('store') if (out/'versions.json').exists() else None
+    require(held in (None, data.fingerprint), f'{data.data.name} holds other samples than the store that {out} was trained from so far; give that one, where it lies now, with --data.store')
+
 def open_run(
     config:Config, # What is to be trained
     out:Path, # Run folder
+    store:str|None=None, # `TrainingData.fingerprint`
 ):
     "Write down what the run is, and where it is made."
     write_json(out/'config.json', to_dict(config))
-    write_json(out/'versions.json', provenance())
+    write_json(out/'versions.json', dict(provenance(), store=store))
 
 # %% ../nbs/52_train.ipynb #9a6a7368
 def read_log(
@@ -257,13 +279,13 @@ def trackers(
 # %% ../nbs/52_train.ipynb #1fd0d7ca
 @contextmanager
 def stop_requests(): # Yields a list that stays empty until somebody asks
-    "Note Ctrl-C, SIGTERM and SIGUSR1 instead of dying from them; the second one is not held back."
+    "Note Ctrl-C, SIGTERM and SIGUSR1 instead of dying from them; a second Ctrl-C is not held back."
     asked,signals = [],(signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
     if threading.current_thread() is not threading.main_thread(): yield asked; return
     old = {s:signal.getsignal(s) for s in signals}
     def note(number, frame):
         asked.append(signal.Signals(number).name)
-        for s in signals: signal.signal(s, old[s])
+        signal.signal(signal.SIGINT, old[signal.SIGINT])
     for s in signals: signal.signal(s, note)
     try: yield asked
     finally:
@@ -276,8 +298,7 @@ def plan(
     out:Path, # Run folder
 )->str: # A few lines
     "What a run is about to do."
-    o,m,p,n = state.config.optim,state.config.model,state.processes,state.config.optim.accumulate
-    told = describe(m, state.objective.projector if p.world==1 or not state.config.run.shard else None, state.config.align.block)
+    o,p,n,told = state.config.optim,state.processes,state.config.optim.accumulate,state.cost
     spread = '' if p.world==1 else ', weights split over the processes (FSDP2)' if state.config.run.shard else ', a copy of the weights in each process (DDP)'
     unit,scale = ('G', 1e9) if told['total']>1e9 else ('M', 1e6)
     return '\n'.join([f"{out}: {'from the start' if not state.step else f'from step {state.step:,}'} to step {o.steps:,}, on {p.device}",
@@ -315,14 +336,18 @@ def begin(
 )->tuple: # `TrainingData`, `State`
     "Check everything, then build what is trained; nothing is written."
     check_run(config, out, resume)
+    check_numbers(config)
     check_parts(config, processes.world)
     check_machine(config.run, processes.device)
     data = TrainingData(config, processes.device)
+    check_store(data, out)
     width,grid = (data.teacher.width,data.teacher.grid) if data.teacher else (0, 0)
     objective = build_objective(config, width, grid).to(processes.device)
     objective.check_parts(processes.world*config.optim.accumulate)
     if processes.main: check_trackers(config.run.trackers)
-    return data,restore(State(config, objective, processes), out)
+    state = restore(State(config, objective, processes), out)
+    require(state.step<=config.optim.steps, f'{out} has done {state.step} steps already, and optim.steps is {config.optim.steps}; give at least as many')
+    return data,state
 
 def record(
     state:State, # After a step that is to be logged
@@ -349,12 +374,32 @@ def train(
     with processes.together():
         data,state = begin(config, out, resume, processes)
         if processes.main:
-            open_run(config, out)
+            open_run(config, out, data.fingerprint)
             rewind_log(out, state.step)
             if show: print(plan(state, len(data), out), file=sys.stderr)
         go_on(state, data, out, until, show and processes.main, start, watch)
         processes.wait()
     return out
+
+def save(
+    state:State, # Of every process
+    writer:files.Writer|None, # In the main one
+):
+    "Begin to write a checkpoint, once the last one is on the disk: no more than one copy of a state is held."
+    if writer: writer.wait()
+    copy = copied(state)
+    if writer: writer.put(copy)
+
+def look_at(
+    watch, # As for `train`
+    writer:files.Writer, # Whose checkpoint is to be looked at
+    out:Path, # Run folder
+    step:int, # Of the checkpoint
+):
+    "Let somebody look at the newest checkpoint; what goes wrong with that is no reason to end a run."
+    if writer.wait(): return
+    try: watch(out, step)
+    except (UserError, OSError) as e: print(f'step {step} could not be looked at ({e}); the run goes on', file=sys.stderr, flush=True)
 
 def go_on(
     state:State, # Where the run stands
@@ -368,20 +413,18 @@ def go_on(
     "Step, log and save until the end, or until somebody asks to stop."
     config,processes,broken = state.config,state.processes,''
     o,run = config.optim,config.run
-    log,writer = (Log(out, trackers(config, out)),files.Writer(out/'checkpoints', run.keep, run.keep_every)) if processes.main else (None,nullcontext())
+    log,writer = (Log(out, trackers(config, out)),files.Writer(out/'checkpoints', run.keep, run.keep_every)) if processes.main else (None,None)
     steps = progress(range(state.step, o.steps), 'train', show, total=o.steps, initial=state.step, unit=' images', unit_scale=o.batch_size)
     clock = Clock(o, state.step)
-    with writer, stop_requests() as asked, closing(data.batches(state.step, o.steps, state.parts())) as batches:
+    with stop_requests() as asked, writer or nullcontext(), closing(data.batches(state.step, o.steps, state.parts())) as batches:
         for _,batch in zip(steps, batches):
             state.advance(*batch)
             if state.step%run.log_every==0: broken = record(state, log, steps, start)
             if show and (told := clock.tell(state.step)): steps.write(told, file=sys.stderr)
             stop = processes.any(asked or broken or state.step==until)
             look = watch and any(n and state.step%n==0 for n in (run.sample_every, run.score_every))
-            if stop or look or state.step%run.save_every==0 or state.step==o.steps:
-                copy = copied(state)
-                if processes.main: writer.put(copy)
-            if look and processes.main and not writer.wait(): watch(out, state.step)
+            if stop or look or state.step%run.save_every==0 or state.step==o.steps: save(state, writer)
+            if look and processes.main: look_at(watch, writer, out, state.step)
             if stop: break
     if log: log.close()
     require(not broken, broken)

@@ -12,7 +12,7 @@ from .config import Config
 from .core import require,write_atomic
 from .evaluate import score_run
 from .images import image_grid
-from .samples import draw
+from .samples import codec_of,draw
 
 # %% ../nbs/66_watch.ipynb #fc6acfe0
 def watch(
@@ -35,4 +35,5 @@ def watcher(
     "What a run calls after a checkpoint."
     d,run = config.data,config.run
     require(not run.score_every or not (d.store or d.images), f'run.score_every is {run.score_every}, but quick scores compare with the embedded images; set it to 0 and score the checkpoints of other sets with urepa evaluate')
+    if run.sample_every: codec_of(d, 'cpu') # complains now, not at the first grid
     return partial(watch, config) if run.sample_every or run.score_every else None
