@@ -143,7 +143,7 @@ mistakes = {
     'unknown labels': ('sample RUN --n 4 --steps 1 --labels cats --out x.npz', 'balanced'),
     'label out of range': ('sample RUN --n 4 --steps 1 --labels 11 --out x.npz', 'out of range'),
     'no images': ('sample RUN --n 0 --out x.npz', '0 images'),
-    'no average': ('sample bare --n 4 --steps 1 --step 20 --out x.npz', 'ema'),
+    'no average': ('sample bare --n 4 --steps 1 --step 20 --out x.npz', 'ema/diffusion_pytorch_model.safetensors is missing'),
     'writing over something': ('sample RUN --n 4 --steps 1 --out floats.npz', 'already exists'),
     'floats': ('evaluate floats.npz', 'uint8'),
     'wrong shape': ('evaluate flat.npz', 'shape'),
@@ -153,15 +153,28 @@ mistakes = {
     'foreign files': ('evaluate foreign', 'notes.txt'),
     'too few': ('evaluate few.npz', 'at least 4'),
     'embedded nets want 32': ('evaluate sixty.npz', '64'),
-    'no such weights': ('evaluate few.npz --features dinov2 --weights none.pth', 'none.pth'),
-    'nothing to compare': ('compare few.npz', 'few.npz'),
+    'no such weights': ('evaluate few.npz --features dinov2 --weights none.pth', 'give the file with the weights'),
+    'nothing to compare': ('compare few.npz', 'is not valid JSON'),
+    'no scores to compare': ('compare labels.json', 'holds no scores'),
     'labels that are none': ('sample RUN --n 4 --steps 1 --labels "" --out x.npz', 'balanced'),
     'negative label': ('sample RUN --n 4 --steps 1 --labels=-1 --out x.npz', 'balanced'),
     'guidance without labels': ('sample plain --n 4 --steps 1 --guidance 2 --out x.npz', 'without labels'),
     'reference of another net': ('evaluate grey.npz --reference other.npz', 'made with the net'),
     'reference of other features': ('evaluate grey.npz --reference wide.npz', 'width 5'),
     'reference of another resolution': ('evaluate grey.npz --reference sixty.npz', 'one resolution'),
-    'exporting no run': ('export nowhere --out model', 'nowhere'),
+    'exporting no run': ('export nowhere --out model', 'is not a run folder'),
+    'no reference': ('evaluate grey.npz --reference nowhere.npz', 'does not exist'),
+    'no covariance': ('evaluate grey.npz --reference half.npz', 'half.npz holds no statistics'),
+    'mean that is text': ('evaluate grey.npz --reference text.npz', 'text.npz holds no statistics'),
+    'mean that is NaN': ('evaluate grey.npz --reference nan.npz', 'nan.npz holds no statistics'),
+    'negative covariance': ('evaluate grey.npz --reference negative.npz', 'negative eigenvalue'),
+    'flipped byte': ('evaluate grey.npz --reference flipped.npz', 'flipped.npz cannot be read'),
+    'labels that are text': ('evaluate named.npz', 'arr_1 is'),
+    'labels on two axes': ('evaluate tall.npz', 'arr_1 is'),
+    'truncated picture': ('evaluate torn', '2.png cannot be read'),
+    'sampling options for a file': ('evaluate grey.npz --steps 3', 'nothing to act on'),
+    'a count for a file': ('evaluate grey.npz --n 3', 'nothing to act on'),
+    'weak run of another kind': ('sample RUN --n 4 --steps 1 --guidance 2 --weak cosine --out x.npz', 'another kind'),
 }
 
 def images_to_refuse(folder):
@@ -172,27 +185,89 @@ def images_to_refuse(folder):
     np.savez(folder/'grey.npz', arr_0=array(5, 32, 32, 1))
     np.savez(folder/'wide.npz', mu=np.zeros(5), sigma=np.eye(5))
     np.savez(folder/'other.npz', mu=np.zeros(96), sigma=np.eye(96), net='classifier', net_checksum='0'*64)
+    good, cov = dict(arr_0=array(5, 32, 32, 1)), np.eye(96)
+    statistics = dict(half=dict(mu=np.zeros(96)), text=dict(mu='mean', sigma=cov), nan=dict(mu=np.full(96, np.nan), sigma=cov), negative=dict(mu=np.zeros(96), sigma=-cov), flipped=dict(mu=np.zeros(96), sigma=cov))
+    labels = dict(named=dict(good, arr_1=['shirt']*5), tall=dict(good, arr_1=np.zeros((5, 1), int)))
+    for name, arrays in (statistics|labels).items(): np.savez(folder/f'{name}.npz', **arrays)
+    flipped = bytearray((folder/'flipped.npz').read_bytes())
+    flipped[600] ^= 1
+    (folder/'flipped.npz').write_bytes(flipped)
+    (folder/'labels.json').write_text('{}')
     np.savez(folder/'few.npz', arr_0=array(1, 32, 32, 1))
     np.savez(folder/'sixty.npz', arr_0=array(5, 64, 64, 3))
     np.savez(folder/'cut.npz', arr_0=array(5, 32, 32, 1))
     (folder/'cut.npz').write_bytes((folder/'cut.npz').read_bytes()[:2000])
-    for name, arrays in dict(mixed=[array(size, size) for size in (32, 16, 32, 32)], alpha=(array(32, 32, 4),), foreign=(array(32, 32),)).items():
+    for name, arrays in dict(mixed=[array(size, size) for size in (32, 16, 32, 32)], alpha=(array(32, 32, 4),), foreign=(array(32, 32),), torn=[array(32, 32)]*5).items():
         (folder/name).mkdir()
         for i,o in enumerate(arrays): Image.fromarray(o).save(folder/name/f'{i}.png')
     (folder/'foreign'/'notes.txt').write_text('mine')
+    (folder/'torn'/'2.png').write_bytes((folder/'torn'/'2.png').read_bytes()[:300])
 
 @pytest.mark.parametrize('mistake', mistakes)
 def test_mistake(mistake, urepa, made, tmp_path):
     words, named = mistakes[mistake]
     images_to_refuse(tmp_path)
-    shutil.copytree(made/'run-0', tmp_path/'bare')
+    for name, changes in dict(bare={}, plain=dict(data=dict(labelled=0.)), cosine=dict(optim=dict(path='cosine'))).items():
+        shutil.copytree(made/'run-0', tmp_path/name)
+        config = json.loads((tmp_path/name/'config.json').read_text())
+        (tmp_path/name/'config.json').write_text(json.dumps({**config, **{k:{**config[k], **v} for k,v in changes.items()}}))
     for o in (tmp_path/'bare').rglob('ema'): shutil.rmtree(o)
-    shutil.copytree(made/'run-0', tmp_path/'plain')
-    config = json.loads((tmp_path/'plain'/'config.json').read_text())
-    (tmp_path/'plain'/'config.json').write_text(json.dumps(dict(config, data=dict(config['data'], labelled=0.))))
     told = urepa.refused(*[made/'run-0' if o=='RUN' else o for o in words.split()])
     assert named in told, f'{named!r} is not in: {told}'
     assert not [o for o in ('x.npz', 'x.json', 'model') if (tmp_path/o).exists()]
+
+def test_weights_that_are_not_numbers(urepa, made, tmp_path):
+    import torch
+    broken = torch.load(made/'inception.pth', weights_only=True)
+    broken['Conv2d_1a_3x3.conv.weight'][0] = torch.nan
+    torch.save(broken, tmp_path/'broken.pth')
+    np.savez(tmp_path/'grey.npz', arr_0=np.zeros((5, 32, 32, 1), np.uint8))
+    told = urepa.refused('evaluate', 'grey.npz', '--reference', 'grey.npz', '--features', 'inception', '--weights', 'broken.pth', '--out', 'x.json')
+    assert 'image 0 of grey.npz are not finite' in told and 'check the weights' in told and not (tmp_path/'x.json').exists()
+
+def same_numbers(a, b, where=''):
+    "Equal, and numbers to nine digits: sums over processes are in another order."
+    if isinstance(a, dict):
+        assert a.keys()==b.keys(), where
+        for k in a: same_numbers(a[k], b[k], f'{where}.{k}')
+    elif isinstance(a, float): assert a==pytest.approx(b, rel=1e-9, abs=1e-9), where
+    else: assert a==b, where
+
+def test_scores_from_two_processes(urepa, made, tmp_path):
+    "A run, drawn and scored by one process and by two, which also share the reference."
+    np.savez(tmp_path/'real.npz', arr_0=np.random.default_rng(0).integers(0, 256, (100, 32, 32, 1), dtype=np.uint8))
+    shutil.copytree(made/'run-0', tmp_path/'run')
+    words = ['evaluate', 'run', '--n', 66, '--steps', 2, '--guidance', 1.5, '--interval', 0, .7, '--reference', 'real.npz', '--keep', 50]
+    urepa(*words, '--out', '1.json')
+    process = torchrun(2, *words, '--out', '2.json', cwd=tmp_path)
+    told, _ = process.communicate(timeout=300)
+    assert process.returncode==0 and told.count('precision, autoencoder')==1, told[-4000:]
+    one, two = [{k:v for k,v in json.loads((tmp_path/f'{i}.json').read_text()).items() if k!='provenance'} for i in (1, 2)]
+    same_numbers(one, two)
+    scores = json.loads((tmp_path/'run'/'results.json').read_text())['scores']
+    assert len(scores)==1 and scores[0]['sampling']['interval']==[0, .7] and (scores[0]['count'], scores[0]['keep'])==(66, 50)
+    assert one['reference']['count']==100 and one['classifier']['floor']['count']==25 and 'bias' not in one['classifier']
+
+def test_latents_as_images(urepa, made, tmp_path):
+    "A run in the latents of a small autoencoder: the same file for any batch size, and from the exported folder."
+    import torch
+    from diffusers import AutoencoderKL
+    torch.manual_seed(0)
+    AutoencoderKL(in_channels=1, out_channels=1, latent_channels=1, block_out_channels=(8, 8), norm_num_groups=4, scaling_factor=.5, down_block_types=['DownEncoderBlock2D']*2,
+                  up_block_types=['UpDecoderBlock2D']*2).save_pretrained(tmp_path/'vae')
+    run = shutil.copytree(made/'run-0', tmp_path/'run')
+    config = json.loads((run/'config.json').read_text())
+    (run/'config.json').write_text(json.dumps(dict(config, data=dict(config['data'], codec=str(tmp_path/'vae'), scale=[.5], bias=[0.]))))
+    for size in (32, 64, 96): urepa('sample', run, '--n', 100, '--steps', 1, '--batch-size', size, '--out', f'{size}.npz')
+    assert np.load(tmp_path/'32.npz')['arr_0'].shape==(100, 64, 64, 1) and len({digest(tmp_path/f'{size}.npz') for size in (32, 64, 96)})==1
+    urepa('export', run, '--out', 'model')
+    shutil.rmtree(tmp_path/'vae') # the folder brings its own
+    urepa('sample', 'model', '--n', 100, '--steps', 1, '--out', 'model.npz')
+    assert digest(tmp_path/'model.npz')==digest(tmp_path/'32.npz')
+    from urepa.pipeline import UREPAPipeline
+    from urepa.sample import image_generators
+    images = UREPAPipeline.from_pretrained(tmp_path/'model')(class_labels=[i%10 for i in range(4)], num_inference_steps=1, solver='heun', generator=image_generators(0, range(4))).images
+    assert (np.stack([np.asarray(o) for o in images])==np.load(tmp_path/'32.npz')['arr_0'][:4,...,0]).all()
 
 def test_more_processes_than_images(made, tmp_path):
     process = torchrun(3, 'sample', made/'run-0', '--n', 2, '--steps', 1, '--out', 'x.npz', cwd=tmp_path)

@@ -15,7 +15,7 @@ from typing import Annotated,Literal
 import torch
 from fastcore.docments import docments
 from .config import Config,Sampling,check_field,from_dict,nearest,preset,presets,replace_fields
-from .core import UserError,compiler,has_bfloat16,matmul_speed,package_version,pick_device,provenance,read_json,require,write_json
+from .core import UserError,compiler,has_bfloat16,matmul_speed,package_version,provenance,read_json,require,write_json
 
 # %% ../nbs/81_cli.ipynb #8cc8fe2f
 def demo(
@@ -116,7 +116,7 @@ def look_after(
 
 # %% ../nbs/81_cli.ipynb #caf88685
 def sample(
-    run:Path, # Run folder
+    run:Path, # Run folder, or one that urepa export wrote
     out:Path, # A file that ends in .npz (ADM's form) or .png (one sheet), or a folder for PNG files
     n:int=5000, # How many images
     step:int|None=None, # Checkpoint; the newest by default
@@ -130,14 +130,15 @@ def sample(
 
 def evaluate(
     samples:Path, # An .npz file, a folder of images, or a run folder, which is sampled first
-    n:int=5000, # Images to sample from a run folder
+    n:int|None=None, # Images to sample from a run folder; 5000 by default
+    step:int|None=None, # Checkpoint of a run folder; the newest by default
     reference:str='fashion', # Folder or .npz file of real images, or of their statistics; 'fashion' is the embedded test split
     features:Literal['fashion', 'inception', 'dinov2']='fashion', # Feature nets: both embedded ones, FID's Inception, or DINOv2
     weights:Path|None=None, # File of Inception's or DINOv2's weights
     keep:int=10_000, # Images whose features precision, recall and kernel distance compare; 0 takes all
-    device:str='auto', # Where the feature nets compute
     out:Path|None=None, # JSON file for the result
     statistics:Path|None=None, # .npz file: store the statistics of these images as a reference, and do not score them
+    how:Sampling=Sampling(steps=6), # How images of a run folder are drawn; the device also of the feature nets
 ):
     """Score samples against real images, beside what real images score.
 
@@ -145,19 +146,33 @@ def evaluate(
 
     FID and its kin: urepa evaluate samples.npz --reference VIRTUAL_imagenet256_labeled.npz --features inception --out score.json
 
+    A run with other settings: urepa evaluate runs/demo --n 10000 --steps 20 --guidance 1.5
+
+    In many processes: torchrun --standalone --nproc_per_node 8 --no-python -- urepa evaluate samples.npz --features inception --out score.json
+
     A reference from a folder: urepa evaluate REAL_IMAGES --features inception --statistics reference.npz
     """
-    from urepa.evaluate import describe,score_run,write_reference
+    from urepa.evaluate import defaults,describe,score_run,write_reference
     from urepa.evaluate import evaluate as score_images
     from urepa.features import feature_nets
+    from urepa.processes import Processes
     from urepa.samples import Images
-    nets = None if features=='fashion' and device=='auto' else tuple(feature_nets(features, weights, pick_device(device)))
+    run,plain = (samples/'config.json').exists(),dataclasses.replace(Sampling(steps=6), device=how.device)
+    require(run or (n is None and step is None and how==plain), f'{samples} is no run folder, so that --n, --step and options of sampling have nothing to act on; leave them out')
+    require(not (samples/'model_index.json').exists(), f'{samples} is an exported network; draw images first: urepa sample {samples} --n 5000 --out samples.npz')
     require(weights is None or features!='fashion', 'the embedded nets bring their own weights; leave out --weights, or choose inception or dinov2')
     if statistics is not None:
         require(features!='fashion', 'statistics are of one net; choose --features inception or dinov2')
-        return write_reference(statistics, nets[0], Images(samples), keep, show=True)
-    if (samples/'config.json').exists(): score = score_run(samples, n, show=True, reference=reference, nets=nets)
-    else: score = score_images(samples, reference=reference, nets=nets, keep=keep, show=True)
+        require(out is None and not run, f'--statistics stores what {samples} looks like and scores nothing; give images, and leave out --out')
+    team = Processes(how.device)
+    nets = None if features=='fashion' and how.device=='auto' else tuple(feature_nets(features, weights, team.device))
+    with team.together():
+        if statistics is not None: return write_reference(statistics, nets[0], Images(samples), keep, True, team)
+        if run:
+            chosen = {k:v for k,v in dataclasses.asdict(how).items() if k in defaults or v!=getattr(Sampling(), k)}
+            score = score_run(samples, 5000 if n is None else n, step, True, reference, nets, keep, team, **dict(chosen, device=str(team.device)))
+        else: score = score_images(samples, None, reference, nets, keep, True, team)
+    if score is None: return
     print(describe(score))
     if out is not None: write_json(out, dict(score, provenance=provenance()))
 

@@ -4,23 +4,23 @@
 
 # %% auto #0
 __all__ = ['row_names', 'row_colors', 'palette', 'read_scores', 'same_but_seed', 'grouped', 'circumstances', 'check_alike',
-           'feature_names', 'measures', 'curve', 'separated', 'steps_to', 'reading', 'in_words', 'last_scores',
-           'spread', 'markdown_table', 'comparison_table', 'steps_table', 'comparison_figure', 'verdict',
+           'feature_names', 'measures', 'by_seed', 'curve', 'separated', 'steps_to', 'reading', 'in_words',
+           'last_scores', 'spread', 'markdown_table', 'comparison_table', 'steps_table', 'comparison_figure', 'verdict',
            'beside_paper', 'row_figure', 'remarks', 'compare']
 
 # %% ../nbs/65_compare.ipynb #4c54bbe3
-import math
+import dataclasses,math
 from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
-from .config import differences,from_dict
+from .config import Sampling,differences,from_dict
 from .core import COLORS,UserError,read_json,require,write_atomic
 from .evaluate import field_names,names,score_table
 
 # %% ../nbs/65_compare.ipynb #007f8b48
 def read_scores(
     path:str|Path, # A run folder, the result of a sweep, or of `urepa evaluate`
-)->list[dict]: # `label`, `config`, `seed`, `step`, `score` of each
+)->list[dict]: # `label`, `names` (others, where that one is taken), `config` or `row`, `seed`, `step`, `score` of each
     "All scores in a file."
     path = Path(path)
     held = read_json(path/'results.json' if path.is_dir() else path)
@@ -31,15 +31,20 @@ def read_scores(
     if 'scores' not in held: held = dict(scores=[dict(held, step=made.get('step'), sampling=made.get('sampling'))])
     require(held['scores'], f'{path} holds no scores; run urepa evaluate first')
     seed = from_dict(config).run.seed if config else None
-    name = path.resolve().name if path.is_dir() else path.stem
-    return [dict(label=o.get('row', name), config=None if 'row' in o else config, seed=o.get('seed', seed), step=o['step'], score=o) for o in held['scores']]
+    parts = path.resolve().with_suffix('').parts if path.is_file() else path.resolve().parts
+    names,protocol = ['/'.join(parts[-i:]) for i in range(1, len(parts))],{k:(held.get('sweep') or {}).get(k) for k in ('preset', 'fields')}
+    def about(o):
+        if 'row' not in o: return dict(label=names[0], names=names[1:], config=config, row=None)
+        own = ((held.get('sweep') or {}).get('rows') or {}).get(o['row'])
+        return dict(label=o['row'], names=[f'{k}: {o["row"]}' for k in names], config=None, row=dict(protocol, name=o['row'], own=own))
+    return [dict(about(o), seed=o.get('seed', seed), step=o['step'], score=o) for o in held['scores']]
 
 def same_but_seed(
     a:dict, # One of `read_scores`
     b:dict, # Another
 )->bool:
     "Do two runs differ in nothing but their seed?"
-    if not (a['config'] and b['config']): return a['label']==b['label']
+    if not (a['config'] and b['config']): return a['row'] is not None and a['row']==b['row'] # what nothing is known of stays apart
     return all(k.startswith('run.') for k in differences(from_dict(a['config']), from_dict(b['config'])))
 
 def grouped(
@@ -49,17 +54,20 @@ def grouped(
     "Scores by row; seeds of one configuration together."
     groups = {}
     for o in scores:
-        label = next((k for k,v in groups.items() if same_but_seed(v[0], o)), o['label'])
-        groups.setdefault(label, []).append(o)
+        label = next((k for k,v in groups.items() if same_but_seed(v[0], o)), None)
+        if label is None: groups[label := next(k for k in (o['label'], *o['names']) if k not in groups)] = []
+        groups[label].append(o)
     return groups if titles is None else {title:groups[label] for label,title in titles.items() if label in groups}
 
 def circumstances(
     score:dict, # A result
 )->dict:
     "What has to be equal for two scores to be compared."
-    sampling = {k:v for k,v in (score.get('sampling') or {}).items() if k not in ('seed', 'count', 'weak', 'weak_step', 'compile')}
+    made = ((score.get('samples') or {}).get('made') or {}).get('sampling') or score.get('sampling')
+    sampling = {k:v for k,v in {**dataclasses.asdict(Sampling()), **made}.items() if k not in ('seed', 'count', 'weak_step', 'compile', 'batch_size', 'device')} if made else {}
+    if made: sampling |= dict(interval=list(sampling['interval']), weak='a weaker run' if sampling['weak'] else 'none') # what is left out was the default
     reference = (score.get('reference') or {}).get('checksum')
-    return dict(count=score['count'], **sampling, reference=reference, features=sorted((score.get('features') or {}).items()))
+    return dict(count=score['count'], keep=score.get('keep'), **sampling, reference=reference, features=sorted((score.get('features') or {}).items()))
 
 def check_alike(
     scores:list[dict], # From `read_scores`
@@ -91,14 +99,24 @@ def measures(
     if all('found' in o['score'] for v in groups.values() for o in v): titles.append('asked-for class found by the classifier')
     return {title:of(title) for title in titles}
 
+def by_seed(
+    scores:list[dict], # Of one row and one step
+    value, # Function of a score
+)->list[float]: # One for each training seed
+    "Scores of one training, drawn again with another sampling seed, are one value: their mean."
+    found = {}
+    for o in scores: found.setdefault(o['seed'], []).append(value(o['score']))
+    return [sum(v)/len(v) for v in found.values()]
+
 def curve(
     scores:list[dict], # Of one row
     measure, # One of `measures`
 )->list[tuple]: # Step, mean, smallest and largest over the seeds
     "A row over training."
     found = {}
-    for o in scores: found.setdefault(o['step'] or 0, []).append(measure(o['score'])[0])
-    return [(step, sum(v)/len(v), min(v), max(v)) for step,v in sorted(found.items())]
+    for o in scores: found.setdefault(o['step'] or 0, []).append(o)
+    values = {step:by_seed(v, lambda score: measure(score)[0]) for step,v in sorted(found.items())}
+    return [(step, sum(v)/len(v), min(v), max(v)) for step,v in values.items()]
 
 # %% ../nbs/65_compare.ipynb #80115d06
 def separated(
@@ -170,8 +188,9 @@ def comparison_table(
     real = {what:value for what,_,value in score_table(next(iter(last.values()))[0]['score'])}
     rows = [['', 'step', 'seeds', *real]]
     for label,v in last.items():
-        tables = [{what:value for what,value,_ in score_table(o['score'])} for o in v]
-        rows.append([label, f"{v[0]['step'] or '–'}", str(len(v)), *[spread([o[what] for o in tables]) if all(what in o for o in tables) else '–' for what in real]])
+        def value(what): return lambda score: {k:o for k,o,_ in score_table(score)}.get(what, math.nan)
+        found,seeds = [by_seed(v, value(what)) for what in real],{o['seed'] for o in v}-{None}
+        rows.append([label, f"{v[0]['step'] or '–'}", str(len(seeds) or '–'), *['–' if any(map(math.isnan, o)) else spread(o) for o in found]])
     return markdown_table([*rows, ['real images', '–', '–', *['–' if o is None else f'{o:.4g}' for o in real.values()]]])
 
 def steps_table(
@@ -254,7 +273,7 @@ def row_figure(
     found = {k:o for k,o in measures(groups).items() if k.startswith('Fréchet')}
     fig = Figure(figsize=(3.4*len(found)+1.2, .8+.24*len(rows)), layout='constrained')
     for ax,(title,measure) in zip(fig.subplots(1, len(found), squeeze=False, sharey=True)[0], found.items()):
-        values = [[measure(o['score'])[0] for o in last_scores(groups[k])] for k in rows]
+        values = [by_seed(last_scores(groups[k]), lambda score: measure(score)[0]) for k in rows]
         level = sum(values[0])/len(values[0])
         ax.axvspan(100*min(values[0])/level, 100*max(values[0])/level, color='#eeeeee')
         for i,v in enumerate(values):
@@ -286,7 +305,8 @@ def compare(
     "Write table and figure of several results."
     require(len(paths)>0, 'nothing to compare; give at least one file of scores')
     require(Path(out).suffix=='.png', f'{out}; give a name that ends in .png')
-    scores = [o for path in paths for o in read_scores(path)]
+    scores = []
+    for o in [o for path in paths for o in read_scores(path)]: scores += [o]*(o not in scores) # a file given twice counts once
     check_alike(scores)
     groups = grouped(scores)
     told = [comparison_table(groups), '', *in_words(groups), *[o for path in paths for o in remarks(path)]]

@@ -267,7 +267,7 @@ def sample(
     weak=None, # Network for autoguidance
     generators:list|None=None, # A generator for each image, in place of those that `seed` and `first` name
     rows:int=32, # Images in a pass through the network
-    decode=None, # `decode(latents)` → images in [−1, 1], a batch at a time; `None` where the network draws pixels
+    decode=None, # `decode(latents)` → images in [−1, 1], exactly `rows` at a time; `None` where the network draws pixels
 )->Tensor: # Images (or latents), float32 on the CPU, `[n c h w]`
     "Draw images; image `first+i` depends on the seed, its number and its label alone."
     labels,config = torch.as_tensor(labels),net.config
@@ -286,6 +286,6 @@ def sample(
             velocity = as_velocity(by_rows(net, y, rows, guidance, interval, weak), path, prediction)
             velocity = ticking(velocity, bar, sum(i is not None for i in mine)/steps)
             x = solver(lambda x, t: velocity(x.float(), t.float()).to(dtype), noise(), times, path, noise).float()
-            x = x[[i is not None for i in mine]]
-            images.append((decode(x) if decode else x).float().cpu())
+            x = torch.cat([(decode(o) if decode else o).float().cpu() for o in x.split(rows)])
+            images.append(x[[i is not None for i in mine]])
     return torch.cat(images)
