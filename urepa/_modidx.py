@@ -582,7 +582,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'urepa.samples.npy_header': ('samples.html#npy_header', 'urepa/samples.py'),
                                'urepa.samples.npz_batches': ('samples.html#npz_batches', 'urepa/samples.py'),
                                'urepa.samples.open_output': ('samples.html#open_output', 'urepa/samples.py'),
-                               'urepa.samples.processes': ('samples.html#processes', 'urepa/samples.py'),
                                'urepa.samples.read_image': ('samples.html#read_image', 'urepa/samples.py'),
                                'urepa.samples.read_samples': ('samples.html#read_samples', 'urepa/samples.py'),
                                'urepa.samples.same_plan': ('samples.html#same_plan', 'urepa/samples.py'),

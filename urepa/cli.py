@@ -123,10 +123,10 @@ def sample(
     how:Sampling=Sampling(), # How images are drawn
 ):
     "Sample images of a run; repeat the command to continue, start it with torchrun for many processes."
-    from urepa.samples import processes,sample_files
+    from urepa.samples import sample_files
     try: sample_files(run, out, n, how, step)
     except KeyboardInterrupt: raise KeyboardInterrupt('stopped, what is drawn is kept; repeat the command to continue') from None
-    if processes(how.device)[0]==0: print(f'{n:,} images in {out}')
+    if int(os.environ.get('RANK', 0))==0: print(f'{n:,} images in {out}')
 
 def evaluate(
     samples:Path, # An .npz file, a folder of images, or a run folder, which is sampled first

@@ -19,9 +19,10 @@ import torch
 from PIL import Image,ImageDraw
 from safetensors.torch import load_file,save_file
 from torch import Tensor
-from .core import pick_device,progress,provenance,read_json,require,sha256,to_grid,write_atomic,write_json
+from .core import progress,provenance,read_json,require,sha256,to_grid,write_atomic,write_json
 from .images import Source,image_grid,load_image,to_model
 from .latents import load_codec
+from .processes import Processes
 from .store import Store,components_kept,finish_store,fit_basis,pack_tokens,shard_paths,write_shard
 from .teachers import Teacher,fingerprint,load
 
@@ -255,23 +256,21 @@ def prepare(
     teacher:Teacher|None=None, # In place of the one that the recipe names
 )->Store: # Finished
     "Make a store, or go on with it."
-    from accelerate import PartialState
-    device,out = pick_device(device),Path(out)
+    out = Path(out)
     if (out/'store.json').exists(): return Store(out)
-    state = PartialState(cpu=device.type=='cpu', timeout=timedelta(days=7)) if 'WORLD_SIZE' in os.environ else None
-    rank,world,wait = (state.process_index, state.num_processes, state.wait_for_everyone) if state else (0, 1, lambda: None)
-    encoder = Encoder(recipe, state.device if state and device.type=='cuda' else device, teacher)
+    team = Processes(str(device), timedelta(days=7)) # shards may take unlike times
+    encoder = Encoder(recipe, team.device, teacher)
     (out/'shards').mkdir(parents=True, exist_ok=True)
-    if rank==0:
+    if team.main:
         hold_to_plan(out, plan(source, encoder))
         if components_kept(recipe.tokens) and encoder.teacher: write_basis(source, encoder, out)
         check_space(source, encoder, out, show)
-    wait()
+    team.wait()
     if components_kept(recipe.tokens) and encoder.teacher: write_basis(source, encoder, out)
-    make_shards(Prepare(source, out, encoder, tolerance, workers), rank, world, show)
-    wait()
-    if rank==0: finish(source, encoder, out)
-    wait()
+    make_shards(Prepare(source, out, encoder, tolerance, workers), team.rank, team.world, show)
+    team.wait()
+    if team.main: finish(source, encoder, out)
+    team.wait()
     return Store(out)
 
 def finish(

@@ -18,23 +18,24 @@ class Processes:
     "The processes that work on one run, as `torchrun` or `accelerate launch` started them, and which of them this is."
     def __init__(self,
         device:str='auto', # As for `pick_device`; many processes take a GPU each, or the CPU
+        patience:timedelta=timedelta(hours=1), # How long one waits for the others
     ):
         self.rank,self.world,self.accelerator = 0,int(os.environ.get('WORLD_SIZE', 1)),None
-        if self.world>1: self.connect(device)
+        if self.world>1: self.connect(device, patience)
         else: self.device = pick_device(device)
 
-    def connect(self, device):
+    def connect(self, device, patience):
         "Find the others."
         from accelerate import Accelerator
         from accelerate.utils import DistributedDataParallelKwargs,InitProcessGroupKwargs
-        handlers = [InitProcessGroupKwargs(timeout=timedelta(hours=1)), DistributedDataParallelKwargs(gradient_as_bucket_view=True)]
+        handlers = [InitProcessGroupKwargs(timeout=patience), DistributedDataParallelKwargs(gradient_as_bucket_view=True)]
         place = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
         try: a = self.accelerator = Accelerator(cpu=device=='cpu' or not torch.cuda.is_available(), mixed_precision='no', kwargs_handlers=handlers)
         except (RuntimeError, ValueError) as e:
             raise UserError(f'the processes cannot meet at {place} ({str(e).splitlines()[0]}); is the port in use? choose another: torchrun --master-port, or --standalone on one machine') from e
         require(a.num_processes==self.world, f'{self.world} processes were started and {a.num_processes} found each other; start them with torchrun')
         require(a.distributed_type.startswith('MULTI_'), f"accelerate is set up for {a.distributed_type}, which is not read here; leave its --use_… options out, and pass --run.shard to split the weights")
-        self.rank,self.device,self.group = a.process_index,a.device,dist.new_group(backend='gloo')
+        self.rank,self.device,self.group = a.process_index,a.device,dist.new_group(backend='gloo', timeout=patience)
 
     @property
     def main(self)->bool: # The one that writes

@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['rows', 'record_name', 'image_suffixes', 'drawn_labels', 'codec_of', 'load_published', 'load_drawn', 'Sampler', 'draw',
            'write_npz', 'write_pngs', 'write_samples', 'Blocks', 'Folder', 'same_plan', 'open_output', 'close_output',
-           'processes', 'shares', 'sample_files', 'check_array', 'read_image', 'npz_batches', 'npy_header',
-           'folder_batches', 'Images', 'read_samples']
+           'shares', 'sample_files', 'check_array', 'read_image', 'npz_batches', 'npy_header', 'folder_batches',
+           'Images', 'read_samples']
 
 # %% ../nbs/55_samples.ipynb #f47c23e3
 import dataclasses,itertools,json,os,shutil,zipfile
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import partial
 from hashlib import sha256 as new_sha256
 from pathlib import Path
@@ -25,6 +26,7 @@ from .config import Sampling,from_dict,nearest,to_dict
 from .core import UserError,generator,pick_device,progress,provenance,read_json,require,sha256,write_atomic,write_json
 from .images import image_grid,to_u8
 from .latents import load_codec
+from .processes import Processes
 from .train import load_net
 from .unet import UNet
 
@@ -258,17 +260,6 @@ def close_output(
     write_json(store.record, plan)
     shutil.rmtree(store.parts)
 
-# %% ../nbs/55_samples.ipynb #721d5f80
-def processes(
-    device:str='auto', # As asked for
-)->tuple: # This process's number, how many there are, a function that waits for all, the device of this one
-    "Which of how many processes this is, as `torchrun` or `accelerate launch` started it."
-    if int(os.environ.get('WORLD_SIZE', 1))==1: return 0,1,lambda: None,device
-    from accelerate import PartialState
-    state = PartialState(cpu=device=='cpu' or not torch.cuda.is_available())
-    require(state.num_processes==int(os.environ['WORLD_SIZE']), f"{os.environ['WORLD_SIZE']} processes were started and {state.num_processes} found; start them with torchrun")
-    return state.process_index,state.num_processes,state.wait_for_everyone,str(state.device)
-
 # %% ../nbs/55_samples.ipynb #3488edc8
 def shares(
     missing:list[int], # Numbers of the passes that are not done
@@ -291,9 +282,10 @@ def sample_files(
 )->Path: # What was written
     "Draw a set of images into files, or what is missing of it; started by `torchrun` or `accelerate`, each process draws its share."
     require(n>0, f'{n} images were asked for; ask for at least one')
-    rank,world,wait,device = processes(how.device)
+    team = Processes(how.device, timedelta(days=7)) # shares may take unlike times
+    rank,world,wait = team.rank,team.world,team.wait
     require(world<=n, f'{world} processes for {n} images; start no more processes than there are images')
-    sampler = Sampler(run, dataclasses.replace(how, device=device), step)
+    sampler = Sampler(run, dataclasses.replace(how, device=str(team.device)), step)
     store = (Blocks if Path(out).suffix in ('.npz', '.png') else Folder)(Path(out))
     plan = dict(n=n, **sampler.record())
     left = open_output(store, plan)
