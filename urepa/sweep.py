@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['keys', 'set_here', 'fits', 'check_values', 'check_whole', 'check_sweep', 'read_sweep', 'row_config', 'sampling_of',
            'scores_of', 'alone', 'run_one', 'steps_done', 'choose_jobs', 'spread_out', 'end_with_parent',
-           'standing_scores', 'write_scores', 'run_sweep', 'work_off']
+           'standing_scores', 'write_scores', 'run_sweep', 'Here', 'work_off']
 
 # %% ../nbs/63_sweep.ipynb #9fe6ceac
 import dataclasses,fcntl,math,os,re,threading,tomllib
-from concurrent.futures import BrokenExecutor,ProcessPoolExecutor,wait
+from concurrent.futures import BrokenExecutor,Executor,Future,ProcessPoolExecutor,wait
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context,parent_process
@@ -233,7 +233,7 @@ def run_sweep(
     path:str|Path, # A sweep file
     out:str|Path, # JSON file for the result, written after every run
     folder:str|Path, # Where the runs lie; kept, so that a second call does only what is missing
-    workers:int|None=None, # Runs side by side; by default one a GPU, or one a core where there is none
+    workers:int|None=None, # Runs side by side; by default one a GPU, or one a core where there is none; 0 runs all in this process, which starts at once
     show:bool=True, # Progress bar over the steps of all runs
     rows:list|None=None, # Some of the rows; `None` runs all
     seeds:list|None=None, # Some of the seeds; `None` runs all
@@ -257,19 +257,28 @@ def run_sweep(
     if failed: raise UserError(f'{len(failed)} of {len(jobs)} runs failed, the others are done ({told})') from next(iter(failed.values()))
     return written()
 
+class Here(Executor):
+    "An executor without processes: what is handed in is done at once."
+    def submit(self, fn, /, *args, **kwargs):
+        "Call, and keep what came of it."
+        future = Future()
+        try: future.set_result(fn(*args, **kwargs))
+        except Exception as e: future.set_exception(e)
+        return future
+
 def work_off(
     sweep:dict, # What `read_sweep` returns
     jobs:list, # Pairs of row and seed that are not done
     folder:Path, # Where the sweep's runs lie
     workers:int|None=None, # As for `run_sweep`
 ): # Yields lists of pairs: a job that ended, its future
-    "Run jobs in processes of their own; Ctrl-C stops them all, each after a checkpoint."
+    "Run jobs, in processes of their own as a rule; Ctrl-C stops them all, each after a checkpoint."
     from urepa.sweep import end_with_parent,run_one # by full name, so that other processes find them also when this runs in a notebook
     devices = [f'cuda:{i}' for i in range(torch.cuda.device_count())] or ['cpu']
-    count = min(workers or (os.cpu_count() if devices==['cpu'] else len(devices)), len(jobs))
-    if count==0: return
+    count = min((os.cpu_count() if devices==['cpu'] else len(devices)) if workers is None else max(1, workers), len(jobs))
+    if not jobs: return
     work = partial(run_one, sweep, folder=folder, threads=max(1, torch.get_num_threads()//count))
-    with ProcessPoolExecutor(count, mp_context=get_context('spawn'), initializer=end_with_parent) as pool:
+    with Here() if workers==0 else ProcessPoolExecutor(count, mp_context=get_context('spawn'), initializer=end_with_parent) as pool:
         try:
             for ready in spread_out(pool, work, jobs, [devices[i%len(devices)] for i in range(count)]):
                 stopped = [o.exception() for _,o in ready if isinstance(o.exception(), KeyboardInterrupt)]
