@@ -467,6 +467,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'urepa.probe.WatchAttention.__init__': ('probe.html#watchattention.__init__', 'urepa/probe.py'),
                              'urepa.probe.WatchAttention.__torch_function__': ( 'probe.html#watchattention.__torch_function__',
                                                                                 'urepa/probe.py'),
+                             'urepa.probe.WatchAttention.note': ('probe.html#watchattention.note', 'urepa/probe.py'),
                              'urepa.probe.attention_distances': ('probe.html#attention_distances', 'urepa/probe.py'),
                              'urepa.probe.attention_reach': ('probe.html#attention_reach', 'urepa/probe.py'),
                              'urepa.probe.block_spectra': ('probe.html#block_spectra', 'urepa/probe.py'),
