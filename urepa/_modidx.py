@@ -155,6 +155,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'urepa.compare.feature_names': ('compare.html#feature_names', 'urepa/compare.py'),
                                'urepa.compare.grouped': ('compare.html#grouped', 'urepa/compare.py'),
                                'urepa.compare.in_words': ('compare.html#in_words', 'urepa/compare.py'),
+                               'urepa.compare.lands_within': ('compare.html#lands_within', 'urepa/compare.py'),
                                'urepa.compare.last_scores': ('compare.html#last_scores', 'urepa/compare.py'),
                                'urepa.compare.markdown_table': ('compare.html#markdown_table', 'urepa/compare.py'),
                                'urepa.compare.measures': ('compare.html#measures', 'urepa/compare.py'),

@@ -6,7 +6,7 @@
 __all__ = ['row_names', 'row_colors', 'palette', 'read_scores', 'same_but_seed', 'grouped', 'circumstances', 'check_alike',
            'feature_names', 'measures', 'curve', 'separated', 'steps_to', 'reading', 'in_words', 'last_scores',
            'spread', 'markdown_table', 'comparison_table', 'steps_table', 'comparison_figure', 'verdict',
-           'changes_between', 'percent', 'beside_paper', 'row_figure', 'remarks', 'compare', 'Tables']
+           'changes_between', 'percent', 'beside_paper', 'row_figure', 'remarks', 'compare', 'Tables', 'lands_within']
 
 # %% ../nbs/65_compare.ipynb #4c54bbe3
 import math
@@ -350,3 +350,20 @@ class Tables:
         "The rows of a topic, or some of them, in percent of a base; its title is the finding."
         rows = rows or [k for o in self.paper[topic] for k in (o['row'], o['base'])]
         return row_figure(self.groups, rows, base, self.titles, self.finding(topic))
+
+# %% ../nbs/65_compare.ipynb #95bfe8d1
+def lands_within(
+    stored:str|Path, # Result of a sweep
+    again:str|Path, # Result of the same sweep, or of a part of it, made anew
+)->dict: # (row, distance) → new score, smallest and largest of the stored seeds, and whether it lies between
+    "Does what was run again land within the spread of the seeds?"
+    old,new = [grouped(read_scores(o)) for o in (stored, again)]
+    check_alike([*next(iter(old.values())), *[o for v in new.values() for o in v]])
+    strange = [o for o in new if o not in old]
+    require(not strange, f'{stored} has no row {strange[0] if strange else ""}; it has {", ".join(old)}')
+    found = {}
+    for title,measure in measures(new).items():
+        for row,scores in new.items() if title.startswith('Fréchet') else []:
+            value,(_,_,low,high) = sum(measure(o['score'])[0] for o in last_scores(scores))/len(last_scores(scores)),curve(old[row], measure)[-1]
+            found[row,title] = value,low,high,low<=value<=high
+    return found
