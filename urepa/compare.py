@@ -276,7 +276,7 @@ def row_figure(
     rows = [o for o in dict.fromkeys([base, *rows]) if o in groups]
     found = {k:o for k,o in measures(groups).items() if k.startswith('Fréchet')}
     fig = Figure(figsize=(3.4*len(found)+1.2, .8+.24*len(rows)+.25*bool(title)), layout='constrained')
-    for ax,(title,measure) in zip(fig.subplots(1, len(found), squeeze=False, sharey=True)[0], found.items()):
+    for ax,(name,measure) in zip(fig.subplots(1, len(found), squeeze=False, sharey=True)[0], found.items()):
         values = [[measure(o['score'])[0] for o in last_scores(groups[k])] for k in rows]
         level = sum(values[0])/len(values[0])
         ax.axvspan(100*min(values[0])/level, 100*max(values[0])/level, color='#eeeeee')
@@ -284,7 +284,7 @@ def row_figure(
             ax.scatter([100*o/level for o in v], [i]*len(v), s=14, color=COLORS['plain'] if i==0 else COLORS['urepa'], alpha=.8, lw=0)
             ax.plot([100*sum(v)/len(v)/level]*2, [i-.3, i+.3], color='#444444', lw=1)
         ax.set(yticks=range(len(rows)), yticklabels=[titles[k] for k in rows], xlabel=f'% of {titles[base]}', ylim=(len(rows)-.4, -.6))
-        ax.set_title(title, fontsize=9)
+        ax.set_title(name, fontsize=9)
         ax.tick_params(labelsize=8)
         ax.spines[['top', 'right']].set_visible(False)
     fig.suptitle(title, fontsize=10)
