@@ -340,16 +340,17 @@ class Tables:
         "Both distances of one row against another, in words."
         return ' and '.join(percent(*o) for o in changes_between(self.groups, row, base))
 
-    def finding(self, topic)->str:
-        "How many of a topic's rows are better, worse, or neither."
-        seen = [verdict(changes_between(self.groups, o['row'], o['base'])) for o in self.paper[topic] if {o['row'], o['base']}<=self.groups.keys()]
+    def finding(self, topic, rows=None)->str:
+        "How many of a topic's rows, or of some of them, are better, worse, or neither."
+        seen = [verdict(changes_between(self.groups, o['row'], o['base'])) for o in self.paper[topic] if {o['row'], o['base']}<=self.groups.keys() and (rows is None or o['row'] in rows)]
         counts = {k:seen.count(k) for k in dict.fromkeys(['better', 'worse', *seen])}
         return f'Of {len(seen)}: '+', '.join(f'{v or "none"} {k}' for k,v in counts.items())
 
     def figure(self, topic, base, rows=None)->Figure:
         "The rows of a topic, or some of them, in percent of a base; its title is the finding."
+        finding = self.finding(topic, rows)
         rows = rows or [k for o in self.paper[topic] for k in (o['row'], o['base'])]
-        return row_figure(self.groups, rows, base, self.titles, self.finding(topic))
+        return row_figure(self.groups, rows, base, self.titles, finding)
 
 # %% ../nbs/65_compare.ipynb #95bfe8d1
 def lands_within(

@@ -100,8 +100,8 @@ def plot_cloud(
     top = int(labels.max())
     require(names is None or top<len(names), f'{len(names or [])} names were given and label {top} has none; give one name a class')
     for c in labels.unique().tolist():
-        color = plt.cm.tab10(c) if top<10 else plt.cm.nipy_spectral(c/top)
-        ax.scatter(*points[labels==c].T, s=5, color=color, label=names[c] if names else c, lw=0)
+        shade = plt.cm.tab10(c) if top<10 else plt.cm.nipy_spectral(c/top)
+        ax.scatter(*points[labels==c].T, s=5, color=shade, label=names[c] if names else c, lw=0)
     ax.set(xticks=[], yticks=[])
     ax.set_title(title, fontsize=9, color=color)
     if names: ax.figure.legend(loc='outside right center', fontsize=7, markerscale=2.5, frameon=False)
