@@ -187,7 +187,7 @@ def sweep(
     file:Path, # A sweep file (TOML)
     out:Path, # JSON file for the result
     folder:Path=Path('runs/sweeps'), # Where the runs lie; what stands there is not done again
-    workers:int|None=None, # Runs side by side; by default one a GPU, or one a core where there is none
+    workers:int|None=None, # Runs side by side; by default one a GPU, or one a core where there is none; 0 starts no processes
     rows:list[str]|None=None, # Some of the rows; all by default
     seeds:list[int]|None=None, # Some of the seeds; all by default
 ):

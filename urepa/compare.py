@@ -6,7 +6,7 @@
 __all__ = ['row_names', 'row_colors', 'palette', 'read_scores', 'same_but_seed', 'grouped', 'circumstances', 'check_alike',
            'feature_names', 'measures', 'by_seed', 'curve', 'separated', 'steps_to', 'reading', 'in_words',
            'last_scores', 'spread', 'markdown_table', 'comparison_table', 'steps_table', 'comparison_figure', 'verdict',
-           'beside_paper', 'row_figure', 'remarks', 'compare']
+           'changes_between', 'percent', 'beside_paper', 'row_figure', 'remarks', 'compare', 'Tables', 'lands_within']
 
 # %% ../nbs/65_compare.ipynb #4c54bbe3
 import dataclasses,math
@@ -14,7 +14,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 from .config import Sampling,differences,from_dict
-from .core import COLORS,UserError,read_json,require,write_atomic
+from .core import COLORS,UserError,asset,read_json,require,write_atomic
 from .evaluate import field_names,names,score_table
 
 # %% ../nbs/65_compare.ipynb #007f8b48
@@ -211,6 +211,7 @@ palette = [COLORS[o] for o in ('plain', 'urepa', 'token', 'decoder', 'random', '
 
 def comparison_figure(
     groups:dict, # From `grouped`
+    colors:dict=row_colors, # Row → its colour; others take what is left
 )->Figure:
     "The main measures over the steps; dotted, what real images get where that is near."
     keys = measures(groups)
@@ -219,7 +220,7 @@ def comparison_figure(
     for ax,(title,measure) in zip(axes, keys.items()):
         for i,(label,scores) in enumerate(groups.items()):
             steps,mean,low,high = zip(*curve(scores, measure))
-            color = row_colors.get(label, palette[i%len(palette)])
+            color = colors.get(label, palette[i%len(palette)])
             ax.plot(steps, mean, 'o-', ms=3, label=label, color=color)
             ax.fill_between(steps, low, high, alpha=.2, color=color, lw=0)
         ax.set(xlabel='step', xticks=sorted({o['step'] or 0 for v in groups.values() for o in v}))
@@ -229,7 +230,8 @@ def comparison_figure(
         else:
             ax.set_yscale('log')
             ax.yaxis.set(major_formatter=LogFormatter(), minor_formatter=LogFormatter(minor_thresholds=(2, 1)))
-    axes[0].legend(frameon=False, fontsize=8)
+    if len(groups)<5: axes[0].legend(frameon=False, fontsize=8)
+    else: fig.legend(*axes[0].get_legend_handles_labels(), loc='outside right center', frameon=False, fontsize=8)
     return fig
 
 # %% ../nbs/65_compare.ipynb #87a56c3f
@@ -237,12 +239,32 @@ def verdict(
     changes:list[tuple], # For each measure: change in percent, and whether the seeds separate it
     published:list|None=None, # The paper's score of the row and of its base; `None` where it has none
 )->str:
-    "What a comparison says, and whether the paper says the same."
-    worse = {change>0 for change,apart in changes if apart}
-    if not worse: return 'no difference beyond the spread'
+    "What a comparison says, and whether the paper says the same; all measures have to agree."
+    worse = {change>0 for change,_ in changes}
+    if not changes or not all(apart for _,apart in changes): return 'no difference beyond the spread'
     if len(worse)==2: return 'the distances disagree'
     if published is None or published[0]==published[1]: return 'worse' if True in worse else 'better'
     return 'same trend' if (True in worse)==(published[0]>published[1]) else 'opposite'
+
+def changes_between(
+    groups:dict, # From `grouped`
+    row:str, # A key of it
+    base:str, # The key of what it is compared with
+)->list[tuple]: # For each distance: change in percent, and whether the seeds separate it
+    "How one row differs from another at the last step that both were scored at."
+    told = []
+    for title,measure in measures(groups).items():
+        found = separated(groups[row], groups[base], measure) if title.startswith('Fréchet') else None
+        require(found!={}, f'{row} and {base} were never scored at the same step; score them at one')
+        if found: told.append(found[max(found)])
+    return told
+
+def percent(
+    change:float, # In percent
+    apart:bool, # Whether the seeds separate it
+)->str:
+    "A change, and whether it is one."
+    return f'{change:+.0f} %'.replace('-', '−')+('' if apart else ' (not separated)')
 
 def beside_paper(
     groups:dict, # From `grouped`, by the rows' own names
@@ -254,9 +276,9 @@ def beside_paper(
     rows,verdicts = [['', 'against', *[f'{o}, here' for o in found], 'paper', 'where', 'verdict']],[]
     for o in comparisons:
         missing = [k for k in (o['row'], o['base']) if k not in groups]
-        changes = [] if missing else [list(separated(last_scores(groups[o['row']]), last_scores(groups[o['base']]), m).values())[-1] for m in found.values()]
+        changes = [] if missing else changes_between(groups, o['row'], o['base'])
         verdicts.append(None if missing else verdict(changes, o['paper']))
-        told = [f'{change:+.0f} %'.replace('-', '−')+('' if apart else ' (not separated)') for change,apart in changes] or ['–']*len(found)
+        told = [percent(*o) for o in changes] or ['–']*len(found)
         paper = '–' if o['paper'] is None else f"{o['paper'][0]} against {o['paper'][1]}"
         rows.append([titles[o['row']], titles[o['base']], *told, paper, o['where'], verdicts[-1] or 'not run'])
     return markdown_table(rows),verdicts
@@ -266,13 +288,14 @@ def row_figure(
     rows:list[str], # Which to draw, from the top; those that were not run are left out
     base:str, # What the others are compared with; its range is a grey band
     titles:dict, # Row → what to call it
+    title:str='', # What the figure shows
 )->Figure:
     "Last scores of rows, a dot for each seed and a bar at the mean, in percent of the mean of a base."
     require(base in groups, f'{base} was not run, and rows are drawn in percent of it; run it, or choose another base')
     rows = [o for o in dict.fromkeys([base, *rows]) if o in groups]
     found = {k:o for k,o in measures(groups).items() if k.startswith('Fréchet')}
-    fig = Figure(figsize=(3.4*len(found)+1.2, .8+.24*len(rows)), layout='constrained')
-    for ax,(title,measure) in zip(fig.subplots(1, len(found), squeeze=False, sharey=True)[0], found.items()):
+    fig = Figure(figsize=(3.4*len(found)+1.2, .8+.24*len(rows)+.25*bool(title)), layout='constrained')
+    for ax,(name,measure) in zip(fig.subplots(1, len(found), squeeze=False, sharey=True)[0], found.items()):
         values = [by_seed(last_scores(groups[k]), lambda score: measure(score)[0]) for k in rows]
         level = sum(values[0])/len(values[0])
         ax.axvspan(100*min(values[0])/level, 100*max(values[0])/level, color='#eeeeee')
@@ -280,9 +303,10 @@ def row_figure(
             ax.scatter([100*o/level for o in v], [i]*len(v), s=14, color=COLORS['plain'] if i==0 else COLORS['urepa'], alpha=.8, lw=0)
             ax.plot([100*sum(v)/len(v)/level]*2, [i-.3, i+.3], color='#444444', lw=1)
         ax.set(yticks=range(len(rows)), yticklabels=[titles[k] for k in rows], xlabel=f'% of {titles[base]}', ylim=(len(rows)-.4, -.6))
-        ax.set_title(title, fontsize=9)
+        ax.set_title(name, fontsize=9)
         ax.tick_params(labelsize=8)
         ax.spines[['top', 'right']].set_visible(False)
+    fig.suptitle(title, fontsize=10)
     return fig
 
 # %% ../nbs/65_compare.ipynb #7af33bfe
@@ -313,3 +337,54 @@ def compare(
     with write_atomic(out) as partial: comparison_figure(groups).savefig(partial, format='png', dpi=110)
     with write_atomic(Path(out).with_suffix('.md')) as partial: partial.write_text('\n'.join(told)+'\n', encoding='utf-8')
     return '\n'.join(told)
+
+# %% ../nbs/65_compare.ipynb #62fe3dbf
+class Tables:
+    "A sweep of the repository beside the paper's tables, topic by topic of `data/paper.json`."
+    def __init__(self,
+        name:str, # Of a file in `data/results`, without its ending
+    ):
+        self.paper,self.path = read_json(asset('paper.json')),asset('results', f'{name}.json')
+        self.titles,self.groups = self.paper['titles'],grouped(read_scores(self.path))
+        self.sweep,self.remarks = read_json(self.path)['sweep'],remarks(self.path)
+
+    def table(self, topic)->str: # Markdown
+        "Changes beside the paper's scores."
+        return beside_paper(self.groups, self.paper[topic], self.titles)[0]
+
+    def verdicts(self, topic)->dict: # (row, base) → verdict, `None` where a row was not run
+        "What follows from each comparison."
+        return {(o['row'], o['base']):v for o,v in zip(self.paper[topic], beside_paper(self.groups, self.paper[topic], self.titles)[1])}
+
+    def change(self, row, base)->str:
+        "Both distances of one row against another, in words."
+        return ' and '.join(percent(*o) for o in changes_between(self.groups, row, base))
+
+    def finding(self, topic, rows=None)->str:
+        "How many of a topic's rows, or of some of them, are better, worse, or neither."
+        seen = [verdict(changes_between(self.groups, o['row'], o['base'])) for o in self.paper[topic] if {o['row'], o['base']}<=self.groups.keys() and (rows is None or o['row'] in rows)]
+        counts = {k:seen.count(k) for k in dict.fromkeys(['better', 'worse', *seen])}
+        return f'Of {len(seen)}: '+', '.join(f'{v or "none"} {k}' for k,v in counts.items())
+
+    def figure(self, topic, base, rows=None)->Figure:
+        "The rows of a topic, or some of them, in percent of a base; its title is the finding."
+        finding = self.finding(topic, rows)
+        rows = rows or [k for o in self.paper[topic] for k in (o['row'], o['base'])]
+        return row_figure(self.groups, rows, base, self.titles, finding)
+
+# %% ../nbs/65_compare.ipynb #95bfe8d1
+def lands_within(
+    stored:str|Path, # Result of a sweep
+    again:str|Path, # Result of the same sweep, or of a part of it, made anew
+)->dict: # (row, distance) → new score, smallest and largest of the stored seeds, and whether it lies between
+    "Does what was run again land within the spread of the seeds?"
+    old,new = [grouped(read_scores(o)) for o in (stored, again)]
+    check_alike([*next(iter(old.values())), *[o for v in new.values() for o in v]])
+    strange = [o for o in new if o not in old]
+    require(not strange, f'{stored} has no row {strange[0] if strange else ""}; it has {", ".join(old)}')
+    found = {}
+    for title,measure in measures(new).items():
+        for row,scores in new.items() if title.startswith('Fréchet') else []:
+            value,(_,_,low,high) = sum(measure(o['score'])[0] for o in last_scores(scores))/len(last_scores(scores)),curve(old[row], measure)[-1]
+            found[row,title] = value,low,high,low<=value<=high
+    return found

@@ -64,7 +64,7 @@ def block_batches(
 ): # Yields the tokens of each of the blocks, `[b tokens d]`
     "What blocks make of noisy images, batch after batch."
     blocks = block_numbers(net, blocks)
-    require(0<=t<=1, f'time {t} is out of range; give a number from 0 (the clean image) to 1 (noise)')
+    require(isinstance(t, (int, float)) and 0<=t<=1, f'time {t} is out of range; give a number from 0 (the clean image) to 1 (noise)')
     require(len(images)==len(labels), f'{len(images)} images and {len(labels)} labels; give one label per image')
     noise = torch.randn(images.shape, generator=generator(seed, 'probe')).to(images)
     for x,y,e in zip(images.split(batch), labels.split(batch), noise.split(batch)):

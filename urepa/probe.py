@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 from .config import from_dict
 from .core import COLORS,grid_side,read_json,require
 from .depth import block_batches,block_numbers,block_stage
+from .flow import linear
 from .teachers import Teacher,linear_readout,neighbour_accuracy
 from .train import saved_steps
 from .tsne import Moments
@@ -23,8 +24,8 @@ from .tsne import Moments
 def pooled_blocks(
     batches, # Of tokens by block, e.g. from `block_batches`
 )->list[Tensor]: # Mean token of each image in each block, `[n d]` each
-    "One vector per image and block."
-    parts = [[o.float().mean(1) for o in tokens] for tokens in batches]
+    "One vector per image and block, in the CPU's memory."
+    parts = [[o.float().mean(1).cpu() for o in tokens] for tokens in batches]
     return [torch.cat(o) for o in zip(*parts)]
 
 def label_readouts(
@@ -35,13 +36,15 @@ def label_readouts(
     blocks:list|None=None, # Which ones, counted from 1; by default all
     k:int=20, # Neighbours that vote
     seed:int=0, # Names the noise
+    path=linear, # The path that the network was trained on
 )->list[dict]: # A row for each time and block: `block`, `stage`, `t`, `linear`, `neighbours`
     "Read labels off every block of a network that is not told them."
     blocks,half,rows = block_numbers(net, blocks),len(images)//2,[]
     require(half>max(k, 1), f'{len(images)} images leave {half} to look among, too few for {k} neighbours; give more than {2*k+1}')
     unknown = torch.full_like(labels, 0 if isinstance(net, Teacher) else net.config.n_classes)
+    labels = labels.cpu()
     for t in times:
-        for i,o in zip(blocks, pooled_blocks(block_batches(net, images, unknown, t, blocks, seed=seed))):
+        for i,o in zip(blocks, pooled_blocks(block_batches(net, images, unknown, t, blocks, path, seed=seed))):
             fit,judge = (o[:half], labels[:half]),(o[half:], labels[half:])
             rows.append(dict(block=i, stage=block_stage(net, i), t=t, linear=linear_readout(fit, judge), neighbours=neighbour_accuracy(fit, judge, k)))
     return rows
@@ -79,11 +82,17 @@ def grid_distances(
 def attention_reach(
     q:Tensor, # Queries, `[b heads n d]`
     k:Tensor, # Keys, `[b heads n d]`
+    mask:Tensor|None=None, # Added to the similarities, such as BEiT's bias of positions, or `False` where none may look
+    scale:float|None=None, # Of the similarities; by default 1/√d
 )->Tensor: # Mean distance to what is attended to, `[heads]`, in shares of the image's side
     "How far each head looks (Dosovitskiy et al. 2021)."
     n = int(q.shape[2]**.5)**2
     q,k = q[:,:,-n:].double(),k[:,:,-n:].double()
-    shares = (q@k.mT/q.shape[-1]**.5).softmax(-1) # [b heads n n]
+    similar = q@k.mT*(q.shape[-1]**-.5 if scale is None else scale) # [b heads n n]
+    if mask is not None:
+        mask = mask[...,-n:,-n:]
+        similar = similar.masked_fill(~mask, -torch.inf) if mask.dtype==torch.bool else similar+mask
+    shares = similar.softmax(-1)
     return (shares*grid_distances(grid_side(n)).to(q)).sum(-1).mean((0, 2))
 
 class WatchAttention(TorchFunctionMode):
@@ -94,8 +103,12 @@ class WatchAttention(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         "Let every function run; note the queries and keys of attention."
-        if func is F.scaled_dot_product_attention: self.reaches.append(attention_reach(args[0], args[1]))
+        if func is F.scaled_dot_product_attention: self.note(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
+
+    def note(self, query, key, value, attn_mask=None, dropout_p=0., is_causal=False, scale=None, **_):
+        "What PyTorch's function is given."
+        self.reaches.append(attention_reach(query, key, attn_mask, scale))
 
 def attention_distances(
     net, # A `UNet` or a `Teacher`
@@ -104,11 +117,14 @@ def attention_distances(
     t:float=0., # Time; 1 is noise
     seed:int=0, # Names the noise
     batch:int=100, # Images at once
+    path=linear, # The path that the network was trained on
 )->Tensor: # `[blocks heads]`, in shares of the image's side
     "How far each head of each block looks."
-    sums,batches = 0.,block_batches(net, images, labels, t, None, batch=batch, seed=seed)
+    require(len(images)>0, 'no images were given; give at least one')
+    sums,batches = 0.,block_batches(net, images, labels, t, None, path, batch, seed)
     for part in images.split(batch):
         with WatchAttention() as watch: next(batches)
+        require(watch.reaches, 'this network computes attention step by step, where it cannot be watched; a ViT of timm does so unless it was made after timm.layers.set_fused_attn(True)')
         sums = sums+torch.stack(watch.reaches)*len(part)
     return sums/len(images)
 

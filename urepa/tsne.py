@@ -10,7 +10,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from .core import require,to_grid
-from .images import class_names
 from .metrics import check_features
 
 # %% ../nbs/71_tsne.ipynb #097580cc
@@ -24,6 +23,8 @@ class Moments:
         "Take in a batch."
         require(rows.ndim==2 and len(rows)>0, f'rows of shape {list(rows.shape)} cannot be added up; expected [b d], at least one row')
         rows = rows.detach().cpu().double()
+        require(bool(rows.isfinite().all()), f'{int((~rows.isfinite()).any(1).sum())} of {len(rows)} rows hold NaN or infinity; find out what broke them')
+        require(self.n==0 or rows.shape[1]==len(self.mean), f'rows of {rows.shape[1]} features cannot be added to rows of {len(self.mean)}; give all of one width' if self.n else '')
         n,mean = len(rows),rows.mean(0)
         step,rows = mean-self.mean,rows-mean
         self.scatter = self.scatter+rows.T@rows+torch.outer(step, step)*self.n*n/(self.n+n)
@@ -77,6 +78,8 @@ def tsne(
     "A plane on which neighbours stay neighbours (van der Maaten & Hinton 2008)."
     from sklearn.manifold import TSNE # here, because it takes a second to import
     x = check_features(x)
+    require(x.shape[1]>1, 'one feature needs no t-SNE to be seen; give at least two, or draw a histogram')
+    require(bool((x-x[0]).abs().max()>1e-12*x.abs().max()), f'all {len(x)} points are the same; give features that vary')
     require(perplexity>=1, f'perplexity {perplexity} keeps no neighbour; give at least 1, usually 5 to 50')
     require(len(x)>3*perplexity, f'{len(x)} points are too few for perplexity {perplexity}; give more than {int(3*perplexity)}, or lower it')
     return torch.from_numpy(TSNE(perplexity=perplexity, init='pca', random_state=seed).fit_transform(x.numpy())).double()
@@ -85,17 +88,20 @@ def tsne(
 def plot_cloud(
     ax, # Matplotlib axes
     points, # `[n 2]`
-    labels, # `[n]`, from 0 to 9
+    labels, # `[n]`, whole numbers from 0
     title:str='', # What is shown, with its score
     color:str='black', # Of the title, e.g. that of the stage
-    names:bool=False, # Write a legend of the classes
+    names:list|None=None, # Of the classes, for a legend
 ):
     "Points coloured by class."
     import matplotlib.pyplot as plt # here, because it takes a second to import
     points,labels = torch.as_tensor(points),torch.as_tensor(labels)
     require(len(points)==len(labels), f'{len(points)} points and {len(labels)} labels; give one label per point')
+    top = int(labels.max())
+    require(names is None or top<len(names), f'{len(names or [])} names were given and label {top} has none; give one name a class')
     for c in labels.unique().tolist():
-        ax.scatter(*points[labels==c].T, s=5, color=plt.cm.tab10(c), label=class_names[c], lw=0)
+        shade = plt.cm.tab10(c) if top<10 else plt.cm.nipy_spectral(c/top)
+        ax.scatter(*points[labels==c].T, s=5, color=shade, label=names[c] if names else c, lw=0)
     ax.set(xticks=[], yticks=[])
     ax.set_title(title, fontsize=9, color=color)
     if names: ax.figure.legend(loc='outside right center', fontsize=7, markerscale=2.5, frameon=False)
@@ -107,6 +113,8 @@ def colour_maps(
     cut:float=.02, # Share of tokens at either end that gets the outermost colour
 )->Tensor: # uint8 `[b 3 side side]`
     "Token grids in colour: alike tokens have alike colours."
+    require(tokens.ndim==3 and len(tokens)>0, f'tokens of shape {list(tokens.shape)} make no maps; expected [b n d], at least one image')
+    require(bool(tokens.isfinite().all()), f'tokens of {int((~tokens.isfinite()).flatten(1).any(1).sum())} of {len(tokens)} images hold NaN or infinity; find out what broke them')
     fitted = fitted or fit_pca(Moments().add(tokens.flatten(0, 1)), 3)
     require(fitted.directions.shape[1]==3, f'{fitted.directions.shape[1]} components make no colour; fit 3')
     maps = fitted.project(tokens) # [b n 3]

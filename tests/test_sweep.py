@@ -1,0 +1,34 @@
+"A sweep that is killed: its processes end with it, and the next call goes on."
+import json, os, signal, subprocess, time
+import psutil
+from checkout import scripts, succeed
+
+text = '''
+title = "killed"
+preset = "tiny"
+seeds = [0]
+score_at = [12]
+count = 50
+fields = {"run.log_every" = 1}
+sampling = {steps = 1}
+rows.long = {"optim.batch_size" = 256}
+'''
+
+def test_a_killed_sweep_ends_whole_and_goes_on(tmp_path):
+    (tmp_path/'s.toml').write_text(text)
+    words, env = [scripts/'urepa', 'sweep', 's.toml', '--out', 's.json', '--folder', 'runs', '--workers', '1'], dict(os.environ, OMP_NUM_THREADS='1')
+    log = tmp_path/'runs'/'s'/'long-0'/'log.jsonl'
+    def step(): return len(log.read_text().splitlines()) if log.exists() else 0
+    sweep = subprocess.Popen(words, cwd=tmp_path, env=env, stderr=subprocess.DEVNULL)
+    while step()<2 and sweep.poll() is None: time.sleep(.01)
+    workers = psutil.Process(sweep.pid).children(recursive=True)
+    sweep.kill()
+    sweep.wait(60)
+    gone, alive = psutil.wait_procs(workers, timeout=20)
+    for o in alive: o.kill()
+    assert workers and not alive, f'{len(alive)} of {len(workers)} processes outlived their sweep'
+    assert 2<=step()<12, 'the run was over before it was killed'
+    succeed(*words, cwd=tmp_path, env=env)
+    result = json.loads((tmp_path/'s.json').read_text())
+    assert [(o['row'], o['step']) for o in result['scores']]==[('long', 12)] and not result['missing']
+    assert [json.loads(o)['step'] for o in log.read_text().splitlines()]==list(range(1, 13)), 'the log has a hole, or two writers'
