@@ -13,6 +13,7 @@ import numpy as np
 import scipy.linalg
 import torch
 from scipy.linalg.blas import dsyrk
+from scipy.linalg.lapack import dsygst
 from torch import Tensor
 from .core import generator,require
 
@@ -78,7 +79,9 @@ def overlap(
     "What two Gaussians have in common."
     if min(a.n, b.n)>len(a.mean):
         try:
-            values = torch.from_numpy(scipy.linalg.eigvalsh(b.cov.numpy(), a.cov.numpy(), type=2))
+            root = scipy.linalg.cholesky(a.cov.numpy().T, lower=True, check_finite=False) # transposed: the same numbers, in LAPACK's order
+            between = dsygst(b.cov.numpy().T, root, itype=2, lower=1)[0] # rootᵀ b root, its lower triangle
+            values = torch.from_numpy(scipy.linalg.eigvalsh(between, lower=True, check_finite=False, overwrite_a=True))
             check_spectrum(values)
             return values.clamp(0).sqrt().sum()
         except np.linalg.LinAlgError: pass # a covariance without a Cholesky factor
