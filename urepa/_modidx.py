@@ -117,6 +117,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'urepa.cli': { 'urepa.cli.answer': ('cli.html#answer', 'urepa/cli.py'),
                            'urepa.cli.bench': ('cli.html#bench', 'urepa/cli.py'),
                            'urepa.cli.call_of': ('cli.html#call_of', 'urepa/cli.py'),
+                           'urepa.cli.check_evaluation': ('cli.html#check_evaluation', 'urepa/cli.py'),
                            'urepa.cli.chosen': ('cli.html#chosen', 'urepa/cli.py'),
                            'urepa.cli.compare': ('cli.html#compare', 'urepa/cli.py'),
                            'urepa.cli.complaint': ('cli.html#complaint', 'urepa/cli.py'),
