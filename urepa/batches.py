@@ -96,7 +96,7 @@ class FromImages:
         require(source.length is not None, f'{source.name} is a stream and cannot be shuffled; prepare a store from it')
         self.codec = load_codec(config.data.codec, device)
         self.size,self.grey = m.image_size*self.codec.factor,m.in_channels==1
-        teacher = load(config.align.teacher, config.run.seed, max(1, self.size//16)).to(device) if config.align.weight else None
+        teacher = load(config.align.teacher, config.run.seed, max(1, self.size//16)).to(device) if config.align.reads_tokens else None
         self.teacher = teacher
         codec = dict(name=self.codec.name, scale=list(self.codec.scale), bias=list(self.codec.bias), factor=self.codec.factor)
         shape = [self.codec.channels*2 if self.codec.channels else 1 if self.grey else 3, m.image_size, m.image_size]
@@ -167,7 +167,7 @@ def mismatches(
     if len(meta['classes'])>m.n_classes: yield f"{data.name} has {len(meta['classes'])} classes and the network knows {m.n_classes}; pass --model.n-classes {len(meta['classes'])}"
     if not 0<=d.limit<=n: yield f'data.limit is {d.limit}; {data.name} has {n} images; give a smaller one, or 0 to take all'
     elif config.optim.batch_size>(d.limit or n): yield f'optim.batch_size {config.optim.batch_size} exceeds the {d.limit or n} training images; lower it or raise data.limit'
-    if not config.align.weight: return
+    if not config.align.reads_tokens: return
     if meta['teacher'] is None: yield f'{data.name} holds no teacher tokens; prepare it with --teacher {config.align.teacher}, or train with --align.weight 0'
     else: yield from agree('align.teacher', config.align.teacher.split('@')[0], meta['teacher']['name'].split('@')[0], f"pass --align.teacher {meta['teacher']['name']}, or prepare another store")
 
@@ -194,7 +194,7 @@ class TrainingData:
         check_fit(self.data, config)
         self.now,self.n,self.shown = None,d.limit or len(self.data),labels_shown(d.limit or len(self.data), d.labelled)
         told = self.data.meta['teacher']
-        self.teacher = SimpleNamespace(width=told['width'], grid=told['grid']) if config.align.weight else None
+        self.teacher = SimpleNamespace(width=told['width'], grid=told['grid']) if config.align.reads_tokens else None
 
     def from_images(self,
         name:str, # For `open_source`; empty for the embedded set

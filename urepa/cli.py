@@ -243,12 +243,14 @@ def info(
     from urepa.teachers import width_of
     from urepa.unet import UNet,describe,summary
     m,a,projector = config.model,config.align,None
-    with torch.device('meta'): grid = UNet(**dataclasses.asdict(m)).block_grid(a.block)
-    if a.weight: projector = Projector(m.width, width_of(a.teacher), a.hidden, grid, 2*grid, a.order, a.mode, a.time_aware)
+    with torch.device('meta'): net = UNet(**dataclasses.asdict(m))
+    grid = net.block_grid(a.block)
+    width,target = (m.width, net.block_grid(a.own_block)) if a.teacher=='own' else (width_of(a.teacher), 2*grid) if a.weight else (0, 0)
+    if a.weight: projector = Projector(m.width, width, a.hidden, grid, target, a.order, a.mode, a.time_aware, a.layers)
     told = describe(m, projector, a.block)
     unit,scale = ('G', 1e9) if told['total']>1e9 else ('M', 1e6)
     print(summary(told))
-    print(f"block {told['aligned']} of {told['blocks']} is aligned with {a.teacher}" if a.weight else 'no alignment')
+    print(f"block {told['aligned']} of {told['blocks']} is aligned with {a.partner}" if a.weight else 'no alignment')
     print(f"{told['parameters']/1e6:,.1f} M parameters; MACs of one image, which papers call FLOPs: {told['linear']/scale:.1f} {unit} as U-REPA counts (attention's two products left out), "
           f"{told['total']/scale:.1f} {unit} with them")
 

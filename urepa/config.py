@@ -68,7 +68,7 @@ class Model:
 class Align:
     "Alignment of one block with a frozen ViT; `weight` 0 is plain flow matching."
     teacher: str = 'embedded'
-    "'embedded', 'random' (same shape, untrained), 'pixels' (raw patches), a ViT of timm by name, or NAME@FILE with a file of weights"
+    "'embedded', 'random' (same shape, untrained), 'pixels' (raw patches), a ViT of timm by name, NAME@FILE with a file of weights, or 'own': the run's own average (SRA)"
     block: int | Literal['mid'] = 'mid'
     "aligned block, counted from 1; 'mid' is the centre of the network"
     weight: float = .5
@@ -101,8 +101,22 @@ class Align:
     "step after which nothing is aligned any more and no teacher token is read (HASTE); 0 never stops"
     dispersive: float = 0.
     "weight of a loss that pushes the images' tokens of the aligned block apart, without a teacher (dispersive loss)"
+    own_block: int | Literal['mid'] = 'mid'
+    "block of the average that is the teacher, where `teacher` is 'own'"
+    own_lead: float = .2
+    "how much earlier than the network the average looks at most, where `teacher` is 'own': it sees less noise"
     shuffled: bool = False
     "a control: align every image with the teacher tokens of another one, always the same"
+
+    @property
+    def reads_tokens(self)->bool:
+        "Whether the tokens of a teacher come with the images."
+        return self.weight!=0 and self.teacher!='own'
+
+    @property
+    def partner(self)->str:
+        "What the block is aligned with, in words."
+        return f"block {self.own_block} of its own average" if self.teacher=='own' else f'the teacher {self.teacher}'
 
 # %% ../nbs/01_config.ipynb #54675ec2
 @dataclass(frozen=True)

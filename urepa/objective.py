@@ -8,6 +8,7 @@ __all__ = ['schedules', 'constant', 'rising', 'falling', 'valley', 'Objective', 
 # %% ../nbs/45_objective.ipynb #261026c8
 import dataclasses
 from contextlib import nullcontext
+from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor,nn
@@ -78,7 +79,7 @@ class Objective(nn.Module):
         self.path,self.label_dropout,self.prediction,self.resize = path,label_dropout,prediction,resize
         self.token,self.centre,self.spatial_norm,self.dispersive = token,centre,spatial_norm,dispersive
 
-        self.read,self.half = net.forward_intermediates,False
+        self.read,self.half,self.average,self.lead = net.forward_intermediates,False,None,0.
 
     def use(self,
         run:Run, # Precision, compilation, recomputation
@@ -87,6 +88,16 @@ class Objective(nn.Module):
         self.half = run.precision=='bfloat16'
         if run.recompute: self.net.enable_gradient_checkpointing()
         if run.compile: self.read = torch.compile(self.net.forward_intermediates, dynamic=False)
+        return self
+
+    def follow(self,
+        net:nn.Module, # The average of the network that is trained
+        block:int|str='mid', # Its block whose tokens are the teacher's
+        lead:float=.2, # How much earlier than the network it looks at most
+    ): # This objective
+        "Let the network's own average be the teacher."
+        require(0<=lead<=1, f'align.own_lead is {lead}; give a difference of times, from 0 to 1')
+        self.average,self.lead = partial(net.forward_intermediates, indices=[block]),lead # no part of this module: it is not trained
         return self
 
     def mixed(self,
@@ -108,6 +119,20 @@ class Objective(nn.Module):
         hidden = torch.rand(n, generator=generator)[rows] < self.label_dropout
         t,noise,hidden = (to_device(o, x.device) for o in (t, noise, hidden))
         return t,noise,y.masked_fill(hidden, self.net.config.n_classes)
+
+    @torch.no_grad()
+    def own_tokens(self,
+        x:Tensor, # Images or latents, `[b c h w]`
+        t:Tensor, # Times of the network, `[b]`
+        noise:Tensor, # Like x
+        y:Tensor, # Labels that the network sees, `[b]`
+        generator:torch.Generator|None=None, # On the CPU
+        part:tuple=(0, 1), # Which part of a batch this is, and of how many equal parts
+    )->Tensor: # `[b m d]`
+        "What the average sees in the same images under the same noise, but less of it (SRA)."
+        lead = self.lead*torch.rand(len(x)*part[1], generator=generator)[len(x)*part[0]:len(x)*(part[0]+1)]
+        t = (t-to_device(lead, x.device)).clamp(min=0)
+        with self.mixed(x): return self.average(add_noise(self.path, x, noise, t), t, y)[1][0]
 
     def check_parts(self,
         parts:int, # In which a batch is learned from
@@ -137,7 +162,7 @@ class Objective(nn.Module):
     def forward(self,
         x:Tensor, # Clean images or latents, `[b c h w]`
         y:Tensor, # Labels, `[b]`
-        z:Tensor|None=None, # Teacher tokens, `[b m e]`; not looked at where `weight` is 0
+        z:Tensor|None=None, # Teacher tokens, `[b m e]`; not looked at where `weight` is 0, or the average is followed
         generator:torch.Generator|None=None, # Source of everything random, on the CPU
         aligned:bool=True, # `False` once the alignment has ended
         part:tuple=(0, 1), # Which part of a batch this is, and of how many equal parts
@@ -149,6 +174,7 @@ class Objective(nn.Module):
         noisy,target = add_noise(self.path, x, noise, t),prediction_target(self.path, x, noise, t, self.prediction)
         with self.mixed(x): out,tokens = self.read(noisy, t, y, indices=[self.block] if weight or self.dispersive else [])
         loss = velocity = F.mse_loss(out.float(), target.float())
+        if weight and self.average: z = self.own_tokens(x, t, noise, y, generator, part)
         terms = self.align(tokens[0], z, t, generator) if weight else dict(token=torch.zeros_like(loss), manifold=torch.zeros_like(loss))
         if weight: loss = loss + weight*(self.token*terms['token']+self.manifold*terms['manifold'])
         if self.dispersive: loss = loss + self.dispersive*terms.setdefault('dispersive', dispersive_loss(tokens[0]))
@@ -167,13 +193,15 @@ def seeded(
 # %% ../nbs/45_objective.ipynb #76eff884
 def build_objective(
     config:Config, # A whole run
-    teacher_width:int, # Features of a teacher token
-    teacher_grid:int, # Teacher tokens per side
+    teacher_width:int=0, # Features of a teacher token; the network's own where the teacher is `'own'`
+    teacher_grid:int=0, # Teacher tokens per side, likewise
 )->Objective: # With a projector only where `align.weight` is not 0
     "Network, projector and objective that a config describes."
     align,optim,seed = config.align,config.optim,config.run.seed
     net = seeded(lambda: UNet(**dataclasses.asdict(config.model)), seed, 'net')
     grid = net.block_grid(align.block)
+    if align.teacher=='own': teacher_width,teacher_grid = config.model.width,net.block_grid(align.own_block)
+    require(align.teacher!='own' or not align.shuffled, "align.shuffled takes another image's stored tokens, and the teacher 'own' stores none; leave it out")
     require(not align.weight or teacher_grid>=grid, f'the teacher {align.teacher} has {teacher_grid}×{teacher_grid} tokens, fewer than the {grid}×{grid} of block {align.block}; choose a deeper block, or prepare with a teacher of a larger grid')
     target = grid if align.resize=='teacher' else teacher_grid
     make = lambda: Projector(config.model.width, teacher_width, align.hidden, grid, target, align.order, align.mode, align.time_aware, align.layers)

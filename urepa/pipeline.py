@@ -112,7 +112,7 @@ def card(
     "What a model is, from the record of its run."
     m,a,o = config.model,config.align,config.optim
     versions = read_json(run/'versions.json')
-    aligned = f'block {net.block_index(a.block)} of {net.n_blocks} aligned with the teacher `{a.teacher}`, λ = {a.weight:g}, w = {a.manifold:g}' if a.weight else 'no alignment'
+    aligned = f'block {net.block_index(a.block)} of {net.n_blocks} aligned with {a.partner}, λ = {a.weight:g}, w = {a.manifold:g}' if a.weight else 'no alignment'
     facts = [('network', f'{sum(p.numel() for p in net.parameters())/1e6:.2f} M parameters, blocks {m.depths}, width {m.width}, patch {m.patch_size}'),
              ('input', f'{m.in_channels}×{m.image_size}×{m.image_size}, {m.n_classes} classes (label {m.n_classes} means none)'), ('alignment', aligned),
              ('training', f'{step:,} of {o.steps:,} steps, batch {o.batch_size}, learning rate {o.lr:g}, EMA {o.ema:g}, seed {config.run.seed}'),

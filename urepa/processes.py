@@ -78,16 +78,19 @@ class Processes:
         shard:bool=False, # Split it (FSDP2) instead of keeping a copy in each (DDP)
         inner:type=(), # Modules inside that are fetched one at a time
         partly:bool=False, # Some weights may be left without a gradient
+        reader:str='', # A method that is called in place of `forward`, of a module that is not trained
     )->nn.Module: # To be called in its place
         "Let all of them train one network."
         if self.world==1: return module
         self.accelerator.ddp_handler.find_unused_parameters = partly
         if not shard: return self.accelerator.prepare_model(module, device_placement=False)
         from torch.distributed.device_mesh import init_device_mesh
-        from torch.distributed.fsdp import fully_shard
+        from torch.distributed.fsdp import fully_shard,register_fsdp_forward_method
         mesh = init_device_mesh(self.device.type, (self.world,))
         for o in [o for o in module.modules() if isinstance(o, inner)]: fully_shard(o, mesh=mesh)
-        return fully_shard(module, mesh=mesh)
+        module = fully_shard(module, mesh=mesh, reshard_after_forward=True if reader else None) # no backward pass lets go of the weights
+        if reader: register_fsdp_forward_method(module, reader)
+        return module
 
     def pause(self,
         call:nn.Module, # From `spread`

@@ -232,12 +232,12 @@ def write_report(
     with torch.device('meta'): net = UNet(**dataclasses.asdict(config.model))
     curves,log = loss_figure(run),read_log(run)
     m,a = config.model,config.align
-    aligned = f'block {net.block_index(a.block)} of {net.n_blocks} aligned with the {a.teacher} teacher, λ {a.weight:g}, w {a.manifold:g}' if a.weight else 'no alignment'
+    aligned = f'block {net.block_index(a.block)} of {net.n_blocks} aligned with {a.partner}, λ {a.weight:g}, w {a.manifold:g}' if a.weight else 'no alignment'
     facts = f'Blocks {m.depths}, width {m.width}; {aligned}; step {log[-1]["step"]:,} of {config.optim.steps:,}, batch {config.optim.batch_size}, seed {config.run.seed}.'
     parts = ['<h2>Loss, term by term</h2>', picture(curves, 'loss terms over training steps'),
              '<p class="note">The flow-matching loss hardly tells a good model from a poor one, so it cannot show what alignment brings; the score can.</p>',
              f'<p>{html.escape(guard_in_words(log))}</p>', *(pictures(run, config) if saved else ['<p>No checkpoint yet: pictures come with the first one.</p>']), '<h2>Score</h2>', score_section(run), comparison_section(config)]
-    if saved and a.weight and a.teacher!='pixels' and embedded_images(config): parts += ['<h2>Inside: U-Net blocks against teacher blocks</h2>', picture(cka_figure(run), 'CKA map'),
+    if saved and a.reads_tokens and a.teacher!='pixels' and embedded_images(config): parts += ['<h2>Inside: U-Net blocks against teacher blocks</h2>', picture(cka_figure(run), 'CKA map'),
                           '<p class="note">How alike two blocks are in what they tell apart, at t = 0.5: 1 is the same up to rotation and scale, 0 unrelated.</p>']
     body = f'<h1>{html.escape(run.resolve().name)}</h1><p>{html.escape(facts)}</p>'+''.join(parts)+'<h2>What to try next</h2>'+try_next(run, config)
     text = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>urepa: {html.escape(run.resolve().name)}</title><style>{style}</style>{body}</html>'

@@ -38,7 +38,8 @@ class State:
         self.step,self.sums,self.row = 0,{},0
         self.cost = describe(config.model, objective.projector, config.align.block) # while the weights are in one piece
         self.ema = Averages(objective.net, o.ema, o.averages)
-        for module in self.ema.modules.values() if shard else []: self.processes.spread(module, True, Block)
+        for module in self.ema.modules.values() if shard else []: self.processes.spread(module, True, Block, reader='forward_intermediates')
+        if config.align.teacher=='own': objective.follow(self.ema.module, config.align.own_block, config.align.own_lead)
         self.call = self.processes.spread(objective, shard, Block, partly=config.align.until>0)
         self.optimizer = torch.optim.AdamW(objective.parameters(), lr=o.lr, betas=o.betas, weight_decay=o.weight_decay, fused=True)
 
