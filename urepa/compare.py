@@ -6,13 +6,16 @@
 __all__ = ['row_names', 'row_colors', 'palette', 'read_scores', 'same_but_seed', 'grouped', 'circumstances', 'check_alike',
            'feature_names', 'measures', 'by_seed', 'curve', 'separated', 'steps_to', 'reading', 'in_words',
            'last_scores', 'spread', 'markdown_table', 'comparison_table', 'steps_table', 'comparison_figure', 'verdict',
-           'changes_between', 'percent', 'beside_paper', 'row_figure', 'remarks', 'compare', 'Tables', 'lands_within']
+           'changes_between', 'percent', 'beside_paper', 'row_figure', 'remarks', 'compare', 'Tables',
+           'prediction_interval', 'lands_within']
 
 # %% ../nbs/65_compare.ipynb #4c54bbe3
 import dataclasses,math
 from pathlib import Path
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
+from scipy.stats import chi2,t as student
 from .config import Sampling,differences,from_dict
 from .core import COLORS,UserError,asset,read_json,require,write_atomic
 from .evaluate import field_names,names,score_table
@@ -373,18 +376,34 @@ class Tables:
         return row_figure(self.groups, rows, base, self.titles, finding)
 
 # %% ../nbs/65_compare.ipynb #95bfe8d1
+def prediction_interval(
+    rows:dict, # row → values of its seeds, all above 0
+    row:str, # A key of it
+    count:int=1, # Seeds of the new mean
+    share:float=.95, # How often it shall lie inside
+)->tuple[float,float]: # Lowest and highest
+    "Where the mean of new seeds of a row is to be expected, if the rows of a sweep spread alike in percent."
+    logs = {k:np.log(v) for k,v in rows.items() if len(v)>1}
+    require(row in logs, f'{row} was run with one seed, which tells nothing of its spread; give a sweep of two seeds or more')
+    free = np.array([len(v)-1 for v in logs.values()])
+    variance = np.median([v.var(ddof=1) for v in logs.values()])*np.median(free)/chi2.ppf(.5, np.median(free))
+    half = student.ppf((1+share)/2, free.sum())*math.sqrt(variance*(1/count+1/len(logs[row])))
+    return math.exp(logs[row].mean()-half),math.exp(logs[row].mean()+half)
+
 def lands_within(
     stored:str|Path, # Result of a sweep
     again:str|Path, # Result of the same sweep, or of a part of it, made anew
-)->dict: # (row, distance) → new score, smallest and largest of the stored seeds, and whether it lies between
-    "Does what was run again land within the spread of the seeds?"
+)->dict: # (row, distance) → new score, lowest and highest that are to be expected, and whether it lies between
+    "Does what was run again land where the stored seeds say?"
     old,new = [grouped(read_scores(o)) for o in (stored, again)]
     check_alike([*next(iter(old.values())), *[o for v in new.values() for o in v]])
     strange = [o for o in new if o not in old]
     require(not strange, f'{stored} has no row {strange[0] if strange else ""}; it has {", ".join(old)}')
     found = {}
     for title,measure in measures(new).items():
+        last = {k:by_seed(last_scores(v), lambda o: measure(o)[0]) for k,v in old.items()}
         for row,scores in new.items() if title.startswith('Fréchet') else []:
-            value,(_,_,low,high) = sum(measure(o['score'])[0] for o in last_scores(scores))/len(last_scores(scores)),curve(old[row], measure)[-1]
+            values = by_seed(last_scores(scores), lambda o: measure(o)[0])
+            value,(low,high) = sum(values)/len(values),prediction_interval(last, row, len(values))
             found[row,title] = value,low,high,low<=value<=high
     return found

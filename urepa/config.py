@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['sizes', 'repa', 'fast', 'latents', 'grey', 'presets', 'Data', 'Model', 'Align', 'Optim', 'Run', 'Config', 'Sampling',
-           'size_presets', 'ladder_presets', 'nearest', 'preset', 'field_names', 'fits', 'check_field',
+           'size_presets', 'ladder_presets', 'nearest', 'preset', 'field_names', 'fits', 'kind_name', 'check_field',
            'replace_fields', 'to_dict', 'from_dict', 'differences', 'nearest_preset']
 
 # %% ../nbs/01_config.ipynb #4684c5f8
@@ -292,12 +292,18 @@ def fits(
     value, # Anything
     kind, # As a field is annotated
 )->bool:
-    "Is it of that type?"
+    "Is it of that type? A list is taken for a tuple, which JSON and TOML do not have; NaN is no number."
     origin,args = get_origin(kind),get_args(kind)
     if origin is Literal: return value in args
-    if origin is tuple: return isinstance(value, tuple) and (args[-1] is ... or len(value)==len(args)) and all(fits(o, args[0]) for o in value)
+    if origin is tuple: return isinstance(value, (tuple, list)) and (args[-1] is ... or len(value)==len(args)) and all(fits(o, args[0]) for o in value)
     if args: return any(fits(value, o) for o in args)
-    return isinstance(value, (int, float) if kind is float else kind) and (kind is bool or not isinstance(value, bool))
+    return isinstance(value, (int, float) if kind is float else kind) and (kind is bool or not isinstance(value, bool)) and value==value
+
+def kind_name(
+    kind, # As a field is annotated
+)->str: # `float`, `Literal['a', 'b']`
+    "How a type is named in an error message."
+    return kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind).replace('typing.', '')
 
 def check_field(
     config:Config, # Any config
@@ -315,7 +321,7 @@ def replace_fields(
         check_field(config, name)
         part,key = name.split('.')
         value,kind = tuple(value) if isinstance(value, list) else value,getattr(config, part).__dataclass_fields__[key].type
-        require(fits(value, kind), f"{name} is {value!r}; expected {kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind).replace('typing.', '')}")
+        require(fits(value, kind), f"{name} is {value!r}; expected {kind_name(kind)}")
         config = dataclasses.replace(config, **{part:dataclasses.replace(getattr(config, part), **{key:value})})
     return config
 
