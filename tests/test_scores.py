@@ -107,13 +107,15 @@ def test_exported_pipeline(urepa, made, tmp_path):
     urepa('sample', made/'run-0', '--n', 12, '--steps', 4, '--guidance', 1.65, '--interval', 0, .7, '--out', 'a.npz')
     code = """
 import numpy as np
-from urepa.pipeline import UREPAPipeline
+{opened}
 from urepa.sample import image_generators
-pipe = UREPAPipeline.from_pretrained('model')
 images = pipe(class_labels=[i%10 for i in range(12)], guidance_scale=1.65, guidance_interval=(0, .7), num_inference_steps=4, solver='heun', generator=image_generators(0, range(12))).images
 assert (np.load('a.npz')['arr_0'][...,0]==np.stack([np.asarray(o) for o in images])).all()
 """
-    subprocess.run([sys.executable, '-c', code], check=True, cwd=tmp_path, timeout=300)
+    for opened, runs in (("from urepa.pipeline import UREPAPipeline; pipe = UREPAPipeline.from_pretrained('model')", False), # none of the folder's code
+                         ("from diffusers import DiffusionPipeline; pipe = DiffusionPipeline.from_pretrained('model', trust_remote_code=True)", True)):
+        subprocess.run([sys.executable, '-c', code.format(opened=opened)], check=True, cwd=tmp_path, timeout=300, env=dict(os.environ, HF_MODULES_CACHE=str(tmp_path/'modules')))
+        assert (tmp_path/'modules').exists()==runs
     assert 'already exists' in urepa.refused('export', made/'run-0', '--out', 'model')
     for words, n in (((), 5000), (('--n', 20), 20)): assert f'urepa sample model --n {n} --out samples.npz' in urepa.refused('evaluate', 'model', *words)
 
