@@ -147,6 +147,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'urepa.compare.Tables.table': ('compare.html#tables.table', 'urepa/compare.py'),
                                'urepa.compare.Tables.verdicts': ('compare.html#tables.verdicts', 'urepa/compare.py'),
                                'urepa.compare.beside_paper': ('compare.html#beside_paper', 'urepa/compare.py'),
+                               'urepa.compare.by_chance': ('compare.html#by_chance', 'urepa/compare.py'),
                                'urepa.compare.by_seed': ('compare.html#by_seed', 'urepa/compare.py'),
                                'urepa.compare.changes_between': ('compare.html#changes_between', 'urepa/compare.py'),
                                'urepa.compare.check_alike': ('compare.html#check_alike', 'urepa/compare.py'),

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['row_names', 'row_colors', 'palette', 'read_scores', 'same_but_seed', 'grouped', 'circumstances', 'check_alike',
            'feature_names', 'measures', 'by_seed', 'curve', 'separated', 'steps_to', 'reading', 'in_words',
-           'last_scores', 'spread', 'markdown_table', 'comparison_table', 'steps_table', 'comparison_figure', 'verdict',
-           'changes_between', 'percent', 'beside_paper', 'row_figure', 'remarks', 'compare', 'Tables',
-           'prediction_interval', 'lands_within']
+           'last_scores', 'spread', 'markdown_table', 'comparison_table', 'steps_table', 'comparison_figure',
+           'by_chance', 'verdict', 'changes_between', 'percent', 'beside_paper', 'row_figure', 'remarks', 'compare',
+           'Tables', 'prediction_interval', 'lands_within']
 
 # %% ../nbs/65_compare.ipynb #4c54bbe3
 import dataclasses,math
@@ -236,10 +236,25 @@ def comparison_figure(
         if title.startswith('asked'): ax.axhline(measure(scores[0]['score'])[1], ls=':', lw=1, color=COLORS['teacher'])
         else:
             ax.set_yscale('log')
-            ax.yaxis.set(major_formatter=LogFormatter(), minor_formatter=LogFormatter(minor_thresholds=(2, 1)))
+            ax.yaxis.set(major_formatter=LogFormatter(), minor_formatter=LogFormatter(minor_thresholds=(2, .5)))
     if len(groups)<5: axes[0].legend(frameon=False, fontsize=8)
     else: fig.legend(*axes[0].get_legend_handles_labels(), loc='outside right center', frameon=False, fontsize=8)
     return fig
+
+# %% ../nbs/65_compare.ipynb #0459669c
+def by_chance(
+    groups:dict, # From `grouped`; a row that diverged would decide alone, leave it out
+    seeds:int=3, # Of each row
+    draws:int=200_000, # Comparisons to make up
+)->tuple[float,float,float]: # How the two distances of a run correlate; how often one is separated, and both
+    "How often seeds separate rows that differ in nothing."
+    distances = [o for k,o in measures(groups).items() if k.startswith('Fréchet')][:2]
+    logs = [np.log([by_seed(last_scores(v), lambda score: m(score)[0]) for m in distances]) for v in groups.values()] # [2 seeds]
+    alike = np.corrcoef(np.concatenate([o-o.mean(1, keepdims=True) for o in logs], 1))[0,1] # of runs around the mean of their row
+    drawn = np.random.default_rng(0).multivariate_normal([0, 0], [[1, alike], [alike, 1]], (2, draws, seeds)) # [rows draws seeds 2]
+    (low,other_low),(high,other_high) = drawn.min(2),drawn.max(2) # [draws 2]
+    lower,higher = high<other_low,low>other_high
+    return alike,(lower|higher)[:,0].mean(),(lower.all(1)|higher.all(1)).mean()
 
 # %% ../nbs/65_compare.ipynb #87a56c3f
 def verdict(
@@ -373,10 +388,13 @@ class Tables:
         return ' and '.join(percent(*o) for o in changes_between(self.groups, row, base))
 
     def finding(self, topic, rows=None)->str:
-        "How many of a topic's rows, or of some of them, are better, worse, or neither."
-        seen = [verdict(changes_between(self.groups, o['row'], o['base'])) for o in self.paper[topic] if {o['row'], o['base']}<=self.groups.keys() and (rows is None or o['row'] in rows)]
+        "How many of a topic's rows, or of some of them, are better, worse, or neither, and than what."
+        pairs = [(o['row'], o['base']) for o in self.paper[topic] if {o['row'], o['base']}<=self.groups.keys() and (rows is None or o['row'] in rows)]
+        seen,bases = [verdict(changes_between(self.groups, *o)) for o in pairs],{base for _,base in pairs}
+        against = f' against {self.titles[bases.pop()]}' if len(bases)==1 else ', each against its own base in the table below'
         counts = {k:seen.count(k) for k in dict.fromkeys(['better', 'worse', *seen])}
-        return f'Of {len(seen)}: '+', '.join(f'{v or "none"} {k}' for k,v in counts.items())
+        said = {'no difference beyond the spread':'not told apart', 'the distances disagree':'with distances that disagree'}
+        return f'Of {len(seen)} rows{against}: '+', '.join(f'{v or "none"} {said.get(k, k)}' for k,v in counts.items())
 
     def figure(self, topic, base, rows=None)->Figure:
         "The rows of a topic, or some of them, in percent of a base; its title is the finding."
