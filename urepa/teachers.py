@@ -407,16 +407,16 @@ def linear_readout(
     "Accuracy of a logistic regression on frozen features."
     mean,std = train[0].mean(0),train[0].std(0)+1e-6
     x,test_x = [(o-mean)/std for o in (train[0], test[0])]
-    readout = nn.utils.skip_init(nn.Linear, x.shape[1], int(train[1].max())+1)
-    nn.init.zeros_(readout.weight), nn.init.zeros_(readout.bias)
-    opt = torch.optim.LBFGS(readout.parameters(), max_iter=100, history_size=20, line_search_fn='strong_wolfe')
+    classes = int(train[1].max())+1
+    weight,bias = x.new_zeros(classes, x.shape[1], requires_grad=True),x.new_zeros(classes, requires_grad=True) # where the features are
+    opt = torch.optim.LBFGS([weight, bias], max_iter=100, history_size=20, line_search_fn='strong_wolfe')
     def loss():
         opt.zero_grad()
-        value = F.cross_entropy(readout(x), train[1])+decay*readout.weight.square().sum()
+        value = F.cross_entropy(F.linear(x, weight, bias), train[1])+decay*weight.square().sum()
         value.backward()
         return value
     opt.step(loss)
-    return (readout(test_x).argmax(1)==test[1]).float().mean().item()
+    return (F.linear(test_x, weight, bias).argmax(1)==test[1]).float().mean().item()
 
 def neighbour_accuracy(
     train:tuple[Tensor, Tensor], # Features `[n d]` and labels `[n]` to look among
