@@ -97,6 +97,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'urepa.checkpoint.write_snapshot': ('checkpoint.html#write_snapshot', 'urepa/checkpoint.py')},
             'urepa.cka': { 'urepa.cka.block_grams': ('cka.html#block_grams', 'urepa/cka.py'),
                            'urepa.cka.centred_gram': ('cka.html#centred_gram', 'urepa/cka.py'),
+                           'urepa.cka.check_batch': ('cka.html#check_batch', 'urepa/cka.py'),
                            'urepa.cka.check_rows': ('cka.html#check_rows', 'urepa/cka.py'),
                            'urepa.cka.cka_map': ('cka.html#cka_map', 'urepa/cka.py'),
                            'urepa.cka.cknna': ('cka.html#cknna', 'urepa/cka.py'),
