@@ -274,6 +274,7 @@ def evaluate(
     nets,embedded = nets or embedded_nets(),nets is None
     labels = images.labels if labels is None else labels
     check_count(len(images))
+    images.check_sizes()
     for net in nets: open_reference(reference, net, images.shape)
     main = team is None or team.main
     result = dict(count=len(images), keep=keep, features={}, reference=None, samples=dict(checksum=images.checksum() if main else None, made=images.record))

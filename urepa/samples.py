@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['rows', 'record_name', 'image_suffixes', 'drawn_labels', 'codec_of', 'load_published', 'load_drawn', 'spacing',
            'check_sampling', 'Sampler', 'draw', 'write_npz', 'write_pngs', 'write_samples', 'Blocks', 'Folder',
-           'same_plan', 'open_output', 'close_output', 'shares', 'sample_files', 'check_array', 'read_image',
+           'same_plan', 'open_output', 'close_output', 'shares', 'sample_files', 'check_array', 'opened', 'read_image',
            'npz_batches', 'npy_header', 'folder_batches', 'Images', 'read_samples']
 
 # %% ../nbs/55_samples.ipynb #f47c23e3
 import dataclasses,itertools,json,os,shutil,zipfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from hashlib import sha256 as new_sha256
@@ -337,18 +338,25 @@ def check_array(
     require(dtype==np.uint8, f'{path}: arr_0 is {dtype}; expected uint8 from 0 to 255: convert the images to bytes')
     require(len(shape)==4 and shape[3] in (1, 3) and min(shape)>0, f'{path}: arr_0 has shape {list(shape)}; expected [n height width channels] with 1 or 3 channels')
 
+@contextmanager
+def opened(
+    path:Path, # An image file
+): # Pillow's image, of which only the head is read so far
+    "`UserError` with the name of a file that is no image."
+    try:
+        with Image.open(path) as o: yield o
+    except UserError: raise
+    except (OSError, SyntaxError, ValueError) as e: # Pillow says SyntaxError for a broken PNG
+        raise UserError(f'{path} cannot be read as an image ({e}); it is truncated or damaged: write it again') from e
+
 def read_image(
     path:Path, # An image file
 )->np.ndarray: # uint8 `[h w c]`, grey or RGB
     "One image, refused if it has transparency or more than 8 bits."
-    try:
-        with Image.open(path) as o:
-            plain = o.convert('RGB') if o.mode=='P' and 'transparency' not in o.info else o
-            require(plain.mode in ('L', 'RGB'), f'{path} is of mode {o.mode}; expected grey (L) or RGB without transparency: convert it')
-            array = np.asarray(plain)
-    except UserError: raise
-    except (OSError, SyntaxError, ValueError) as e: # Pillow says SyntaxError for a broken PNG
-        raise UserError(f'{path} cannot be read as an image ({e}); it is truncated or damaged: write it again') from e
+    with opened(path) as o:
+        plain = o.convert('RGB') if o.mode=='P' and 'transparency' not in o.info else o
+        require(plain.mode in ('L', 'RGB'), f'{path} is of mode {o.mode}; expected grey (L) or RGB without transparency: convert it')
+        array = np.asarray(plain)
     return array[:,:,None] if array.ndim==2 else array
 
 def npz_batches(
@@ -440,6 +448,12 @@ class Images:
         require(not labels or len(labels)==len(self.files), f'{self.source} holds {len(self.files)} images and {len(labels)} labels; draw the set again')
         self.labels,self.n = torch.tensor(labels) if labels else None,len(self.files)
         return read_image(self.files[0]).shape
+
+    def check_sizes(self):
+        "`UserError` where files of a folder differ in size, told from their heads."
+        h,w = self.shape[1:]
+        for file in self.files:
+            with opened(file) as o: require(o.size==(w, h), f'{file} is {o.height}×{o.width} and {self.files[0].name} {h}×{w}; all images must have one size')
 
     def batches(self,
         size:int=64, # Images in a batch
