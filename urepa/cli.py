@@ -135,8 +135,8 @@ def check_evaluation(
 ):
     "`UserError` for options that have nothing to act on, or that exclude each other."
     plain = dataclasses.replace(Sampling(steps=6), device=how.device)
+    require(not (samples/'model_index.json').exists(), f'{samples} is an exported network; draw images first: urepa sample {samples} --n {n or 5000} --out samples.npz, then urepa evaluate samples.npz')
     require(run or (n is None and step is None and how==plain), f'{samples} is no run folder, so that --n, --step and options of sampling have nothing to act on; leave them out')
-    require(not (samples/'model_index.json').exists(), f'{samples} is an exported network; draw images first: urepa sample {samples} --n 5000 --out samples.npz')
     require(weights is None or features!='fashion', 'the embedded nets bring their own weights; leave out --weights, or choose inception or dinov2')
     if statistics is None: return
     require(features!='fashion', 'statistics are of one net; choose --features inception or dinov2')

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['row_names', 'row_colors', 'palette', 'read_scores', 'same_but_seed', 'grouped', 'circumstances', 'check_alike',
            'feature_names', 'measures', 'by_seed', 'curve', 'separated', 'steps_to', 'reading', 'in_words',
-           'last_scores', 'spread', 'markdown_table', 'comparison_table', 'steps_table', 'comparison_figure', 'verdict',
-           'changes_between', 'percent', 'beside_paper', 'row_figure', 'remarks', 'compare', 'Tables',
-           'prediction_interval', 'lands_within']
+           'last_scores', 'spread', 'markdown_table', 'comparison_table', 'steps_table', 'comparison_figure',
+           'by_chance', 'verdict', 'changes_between', 'percent', 'beside_paper', 'row_figure', 'remarks', 'compare',
+           'Tables', 'prediction_interval', 'lands_within']
 
 # %% ../nbs/65_compare.ipynb #4c54bbe3
 import dataclasses,math
@@ -23,7 +23,7 @@ from .evaluate import field_names,names,score_table
 # %% ../nbs/65_compare.ipynb #007f8b48
 def read_scores(
     path:str|Path, # A run folder, the result of a sweep, or of `urepa evaluate`
-)->list[dict]: # `label`, `names` (others, where that one is taken), `config` or `row`, `seed`, `step`, `score` of each
+)->list[dict]: # `label`, `names` (others, where that one is taken), `config` or `row`, `seed`, `step`, `revision` (`None` where it is not known), `score` of each
     "All scores in a file."
     path = Path(path)
     held = read_json(path/'results.json' if path.is_dir() else path)
@@ -35,13 +35,14 @@ def read_scores(
     whole = isinstance(held['scores'], list) and all(isinstance(o, dict) and {'step', 'count'}<=o.keys() for o in held['scores'])
     require(whole and held['scores'], f"{path} holds no scores{' that urepa wrote'*(not whole)}; run urepa evaluate first")
     seed = from_dict(config).run.seed if config else None
+    version = read_json(path/'versions.json')['revision'] if (path/'versions.json').exists() else (made.get('provenance') or {}).get('revision')
     parts = path.resolve().with_suffix('').parts if path.is_file() else path.resolve().parts
     names,protocol = ['/'.join(parts[-i:]) for i in range(1, len(parts))],{k:(held.get('sweep') or {}).get(k) for k in ('preset', 'fields')}
     def about(o):
         if 'row' not in o: return dict(label=names[0], names=names[1:], config=config, row=None)
         own = ((held.get('sweep') or {}).get('rows') or {}).get(o['row'])
         return dict(label=o['row'], names=[f'{k}: {o["row"]}' for k in names], config=None, row=dict(protocol, name=o['row'], own=own))
-    return [dict(about(o), seed=o.get('seed', seed), step=o['step'], score=o) for o in held['scores']]
+    return [dict(about(o), seed=o.get('seed', seed), step=o['step'], revision=o.get('revision', version), score=o) for o in held['scores']]
 
 def same_but_seed(
     a:dict, # One of `read_scores`
@@ -225,18 +226,36 @@ def comparison_figure(
         for i,(label,scores) in enumerate(groups.items()):
             steps,mean,low,high = zip(*curve(scores, measure))
             color = colors.get(label, palette[i%len(palette)])
-            ax.plot(steps, mean, 'o-', ms=3, label=label, color=color)
-            ax.fill_between(steps, low, high, alpha=.2, color=color, lw=0)
+            places = steps if len(steps)>1 else [steps[0]+i-(len(groups)-1)/2] # one step is no curve: rows side by side
+            if len(steps)==1: ax.margins(x=.6)
+            ax.plot(places, mean, 'o-', ms=3, label=label, color=color)
+            ax.vlines(places, low, high, color=color, alpha=.5, lw=1.2)
+            ax.fill_between(places, low, high, alpha=.2, color=color, lw=0)
         ax.set(xlabel='step', xticks=sorted({o['step'] or 0 for v in groups.values() for o in v}))
         ax.set_title(title, fontsize=9)
         ax.spines[['top', 'right']].set_visible(False)
         if title.startswith('asked'): ax.axhline(measure(scores[0]['score'])[1], ls=':', lw=1, color=COLORS['teacher'])
         else:
             ax.set_yscale('log')
-            ax.yaxis.set(major_formatter=LogFormatter(), minor_formatter=LogFormatter(minor_thresholds=(2, 1)))
+            ax.yaxis.set(major_formatter=LogFormatter(), minor_formatter=LogFormatter(minor_thresholds=(2, .5)))
     if len(groups)<5: axes[0].legend(frameon=False, fontsize=8)
     else: fig.legend(*axes[0].get_legend_handles_labels(), loc='outside right center', frameon=False, fontsize=8)
     return fig
+
+# %% ../nbs/65_compare.ipynb #0459669c
+def by_chance(
+    groups:dict, # From `grouped`; a row that diverged would decide alone, leave it out
+    seeds:int=3, # Of each row
+    draws:int=200_000, # Comparisons to make up
+)->tuple[float,float,float]: # How the two distances of a run correlate; how often one is separated, and both
+    "How often seeds separate rows that differ in nothing."
+    distances = [o for k,o in measures(groups).items() if k.startswith('Fréchet')][:2]
+    logs = [np.log([by_seed(last_scores(v), lambda score: m(score)[0]) for m in distances]) for v in groups.values()] # [2 seeds]
+    alike = np.corrcoef(np.concatenate([o-o.mean(1, keepdims=True) for o in logs], 1))[0,1] # of runs around the mean of their row
+    drawn = np.random.default_rng(0).multivariate_normal([0, 0], [[1, alike], [alike, 1]], (2, draws, seeds)) # [rows draws seeds 2]
+    (low,other_low),(high,other_high) = drawn.min(2),drawn.max(2) # [draws 2]
+    lower,higher = high<other_low,low>other_high
+    return alike,(lower|higher)[:,0].mean(),(lower.all(1)|higher.all(1)).mean()
 
 # %% ../nbs/65_compare.ipynb #87a56c3f
 def verdict(
@@ -315,15 +334,20 @@ def row_figure(
 
 # %% ../nbs/65_compare.ipynb #7af33bfe
 def remarks(
-    path:str|Path, # As for `read_scores`
+    paths:list, # As for `read_scores`
 )->list[str]: # Sentences
-    "What one should know about a result before reading it."
-    held,told = (None if Path(path).is_dir() else read_json(path)) or {},[]
-    lost = [f'{row} with seed {seed}' for row,seed in held.get('missing', [])]
-    revisions = sorted({o['revision'] or 'unknown' for o in held.get('scores', []) if 'revision' in o})
-    if lost: told.append(f'{Path(path).name} lacks runs: {", ".join(lost)}.')
-    if len(revisions)>1: told.append(f'The runs of {Path(path).name} were made by revisions {", ".join(revisions)} of the code.')
+    "What one should know about results before reading them."
+    told,makers = [],{}
+    for path in map(Path, paths):
+        lost = [f'{row} with seed {seed}' for row,seed in ([] if path.is_dir() else read_json(path).get('missing', []))]
+        if lost: told.append(f'{path.name} lacks runs: {", ".join(lost)}.')
+        for o in [o for o in read_scores(path) if o['row'] or o['config']]:
+            makers.setdefault(o['revision'] or 'unknown', {})[f"{o['label']}-{o['seed']}" if o['row'] else o['label']] = True
+    by = ', '.join(f'{k} ({", ".join(v) if len(v)<4 else f"{len(v)} runs"})' for k,v in sorted(makers.items()))
+    if len(makers)>1: told.append(f'Not all runs were made by the same revision of the code: {by}.')
+    elif 'unknown' in makers: told.append(f'It is not recorded which revision of the code made the runs of {", ".join(Path(o).name for o in paths)}.')
     return told
+
 
 # %% ../nbs/65_compare.ipynb #6577d990
 def compare(
@@ -337,7 +361,7 @@ def compare(
     for o in [o for path in paths for o in read_scores(path)]: scores += [o]*(o not in scores) # a file given twice counts once
     check_alike(scores)
     groups = grouped(scores)
-    told = [comparison_table(groups), '', *in_words(groups), *[o for path in paths for o in remarks(path)]]
+    told = [comparison_table(groups), '', *in_words(groups), *remarks(paths)]
     with write_atomic(out) as partial: comparison_figure(groups).savefig(partial, format='png', dpi=110)
     with write_atomic(Path(out).with_suffix('.md')) as partial: partial.write_text('\n'.join(told)+'\n', encoding='utf-8')
     return '\n'.join(told)
@@ -350,7 +374,7 @@ class Tables:
     ):
         self.paper,self.path = read_json(asset('paper.json')),asset('results', f'{name}.json')
         self.titles,self.groups = self.paper['titles'],grouped(read_scores(self.path))
-        self.sweep,self.remarks = read_json(self.path)['sweep'],remarks(self.path)
+        self.sweep,self.remarks = read_json(self.path)['sweep'],remarks([self.path])
 
     def table(self, topic)->str: # Markdown
         "Changes beside the paper's scores."
@@ -365,10 +389,13 @@ class Tables:
         return ' and '.join(percent(*o) for o in changes_between(self.groups, row, base))
 
     def finding(self, topic, rows=None)->str:
-        "How many of a topic's rows, or of some of them, are better, worse, or neither."
-        seen = [verdict(changes_between(self.groups, o['row'], o['base'])) for o in self.paper[topic] if {o['row'], o['base']}<=self.groups.keys() and (rows is None or o['row'] in rows)]
+        "How many of a topic's rows, or of some of them, are better, worse, or neither, and than what."
+        pairs = [(o['row'], o['base']) for o in self.paper[topic] if {o['row'], o['base']}<=self.groups.keys() and (rows is None or o['row'] in rows)]
+        seen,bases = [verdict(changes_between(self.groups, *o)) for o in pairs],{base for _,base in pairs}
+        against = f' against {self.titles[bases.pop()]}' if len(bases)==1 else ', each against its own base in the table below'
         counts = {k:seen.count(k) for k in dict.fromkeys(['better', 'worse', *seen])}
-        return f'Of {len(seen)}: '+', '.join(f'{v or "none"} {k}' for k,v in counts.items())
+        said = {'no difference beyond the spread':'not told apart', 'the distances disagree':'with distances that disagree'}
+        return f'Of {len(seen)} rows{against}: '+', '.join(f'{v or "none"} {said.get(k, k)}' for k,v in counts.items())
 
     def figure(self, topic, base, rows=None)->Figure:
         "The rows of a topic, or some of them, in percent of a base; its title is the finding."
@@ -397,9 +424,13 @@ def lands_within(
 )->dict: # (row, distance) → new score, lowest and highest that are to be expected, and whether it lies between
     "Does what was run again land where the stored seeds say?"
     old,new = [grouped(read_scores(o)) for o in (stored, again)]
-    check_alike([*next(iter(old.values())), *[o for v in new.values() for o in v]])
     strange = [o for o in new if o not in old]
     require(not strange, f'{stored} has no row {strange[0] if strange else ""}; it has {", ".join(old)}')
+    for row,scores in new.items():
+        steps = [last_scores(o)[0]['step'] for o in (old[row], scores)]
+        require(same_but_seed(old[row][0], scores[0]), f'{row} is not the same run in {stored} and {again}: preset or fields differ; give results of one sweep')
+        require(steps[0]==steps[1], f'{row} was last scored at step {steps[0]} in {stored} and at {steps[1]} in {again}; run it to the same step')
+    check_alike([*next(iter(old.values())), *[o for v in new.values() for o in v]])
     found = {}
     for title,measure in measures(new).items():
         last = {k:by_seed(last_scores(v), lambda o: measure(o)[0]) for k,v in old.items()}

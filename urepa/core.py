@@ -221,7 +221,8 @@ def provenance()->dict:
 
 # %% ../nbs/00_core.ipynb #2802f561
 COLORS = dict(encoder='#4477aa', middle='#cc3311', decoder='#228833', teacher='#333333',
-              plain='#999999', random='#aa7744', token='#4477aa', urepa='#cc3311')
+              plain='#999999', random='#aa7744', token='#4477aa', urepa='#cc3311',
+              isotropic='#ccaa33', isotropic_repa='#aa3377')
 
 # %% ../nbs/00_core.ipynb #01290fc7
 def progress(

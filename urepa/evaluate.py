@@ -154,14 +154,15 @@ def read_statistics(
     made = str(held.get('net_checksum', net.checksum))
     require(made==net.checksum, f"{path} was made with the net {held.get('net')} ({made[:8]}…), not with {net.name} ({net.checksum[:8]}…); use a reference of this net")
     n = int(held['n']) if 'n' in held and held['n'].dtype.kind in 'iu' and held['n'].ndim==0 else None
-    def pair(mean, cov):
+    def pair(mean, cov, width):
         numbers = [np.asarray(held[k], dtype=np.float64) if k in held and held[k].dtype.kind in 'fiu' else np.zeros(()) for k in (mean, cov)]
         d = numbers[0].shape
         require(len(d)==1 and numbers[1].shape==2*d and all(np.isfinite(o).all() for o in numbers) and np.allclose(numbers[1], numbers[1].T, atol=1e-6*abs(numbers[1]).max(initial=0)),
                 f'{path} holds no statistics: expected finite numbers {mean} [d] and {cov} [d d], symmetric; make them again with urepa evaluate IMAGES --statistics')
+        require(width in (None, d[0]), f'{path} holds {mean} of width {d[0]} and {net.name} makes {width} such features; use a reference of this net')
         mean,cov = [torch.from_numpy(o) for o in numbers]
         return Statistics(mean, cov, n or len(mean)+1) # ADM does not say how many; more than features, in any case
-    return Features(n, pair('mu', 'sigma'), None, pair('mu_s', 'sigma_s') if 'mu_s' in held else None)
+    return Features(n, pair('mu', 'sigma', net.widths['pool']), None, pair('mu_s', 'sigma_s', net.widths.get('spatial')) if 'mu_s' in held else None)
 
 def open_reference(
     source:str|Path, # As `read_reference`
@@ -211,8 +212,6 @@ def score(
     reference:Features, # Real
 )->dict: # `frechet`; where there are the features for it, `spatial`, `kernel`, `kernel_error`, `precision`, `recall`, `inception_score`
     "All scores that two sets of features allow, and the error of the kernel distance."
-    d,m = len(samples.pool.mean),len(reference.pool.mean)
-    require(d==m, f'the reference holds features of width {m} and the net makes {d}; use a reference of this net')
     found = dict(frechet=frechet_distance(samples.pool, reference.pool))
     if samples.spatial is not None and reference.spatial is not None: found['spatial'] = frechet_distance(samples.spatial, reference.spatial)
     if reference.kept is not None:

@@ -49,6 +49,7 @@ class Classifier(nn.Module):
     ):
         super().__init__()
         a,b,c = widths
+        self.width = c
         self.trunk = nn.Sequential(convolution(1, a, 5, stride=2), nn.ReLU(),
             convolution(a, b, stride=2), nn.ReLU(), Residual(b), convolution(b, c, stride=2), nn.ReLU(), Residual(c))
         self.head = nn.Linear(c, n_classes)
@@ -81,6 +82,7 @@ class Autoencoder(nn.Module):
     ):
         super().__init__()
         a,b,c = widths
+        self.width = code
         self.encoder = nn.Sequential(convolution(1, a, 5, stride=2), nn.ReLU(), convolution(a, b, stride=2), nn.ReLU(),
             convolution(b, c, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(16*c, code), nn.BatchNorm1d(code, affine=False))
         self.decoder = nn.Sequential(nn.Linear(code, 16*c), nn.Unflatten(1, (c, 4, 4)), nn.BatchNorm2d(c), nn.ReLU(),
@@ -275,7 +277,7 @@ class Embedded(nn.Module):
     ):
         super().__init__()
         self.name,self.net = name,dict(classifier=classifier, autoencoder=autoencoder)[name]()
-        self.checksum = self.net.about['fingerprint']
+        self.checksum,self.widths = self.net.about['fingerprint'],dict(pool=self.net.width)
 
     def forward(self,
         images:Tensor, # uint8 `[b 1 32 32]`
@@ -293,7 +295,7 @@ def in_colour(
 # %% ../nbs/60_features.ipynb #b378466f
 class Inception(nn.Module):
     "FID's net (torch-fidelity's), with the features of sFID."
-    name = 'inception'
+    name,widths = 'inception',dict(pool=2048, spatial=17*17*7)
     def __init__(self,
         path:str|Path|None=None, # Weights in torch-fidelity's layout; `None` takes the file it keeps, and fetches it once
     ):
@@ -357,7 +359,7 @@ class DINOv2(nn.Module):
         except (OSError, RuntimeError, KeyError, ValueError, SafetensorError, pickle.UnpicklingError) as e:
             raise UserError(f'the weights of {architecture} could not be read ({" ".join(str(e).split())[:120]}); give their file with --weights') from e
         self.name = f'dinov2 {architecture}'+' with random weights'*(path=='random')
-        self.checksum = fingerprint(self.net.state_dict())
+        self.checksum,self.widths = fingerprint(self.net.state_dict()),dict(pool=self.net.num_features)
         for k in ('mean', 'std'): self.register_buffer(k, torch.tensor(self.net.pretrained_cfg[k]).reshape(-1, 1, 1))
 
     def forward(self,
