@@ -72,7 +72,7 @@ class Readout:
         "What was found."
         require(self.n==self.images, f'{self.n} images came where {self.images} were announced; add them all')
         count,(wrong,power,cosine,other) = (self.images-self.half)*len(self.total),self.sums.tolist()
-        level = self.shift[:,len(self.products):].square().mean(0).sum().item()*count
+        level = self.shift[:,len(self.products):].square().mean(0).sum().item()*count # beside which rounding errors are nothing
         require(power>1e-12*level, 'the tokens to be read are the same for all images; give those of a teacher that tells images apart')
         other += F.cosine_similarity(self.first, self.last, dim=-1).sum().item() # before the first comes the last
         return dict(r2=1-wrong/power, cosine=cosine/count, gap=(cosine-other)/count)
