@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['epoch_order', 'windows', 'window_order', 'batch_indices', 'labels_shown', 'FromImages', 'embedded_store',
-           'mismatches', 'check_fit', 'TrainingData']
+           'mismatches', 'check_fit', 'open_data', 'TrainingData']
 
 # %% ../nbs/15_batches.ipynb #280c76d6
 import bisect,functools,itertools,json,shutil
@@ -182,6 +182,19 @@ def check_fit(
     require(not told, f"{len(told)} things do not match: {'; '.join(told)}. {'Presets that fit: '+', '.join(fit) if fit else 'No preset fits as it is'}")
 
 # %% ../nbs/15_batches.ipynb #551ca678
+def open_data(
+    config:Config, # The run
+    device='cpu', # Where codec and teacher compute, if there is no store
+): # `Store` or `FromImages`
+    "What a run is to learn from, checked to fit it."
+    d = config.data
+    require(not (d.store and d.images), f'data.store is {d.store!r} and data.images is {d.images!r}; give one of the two')
+    require(d.store or d.images or d.codec=='pixels', f'the network is made for latents of {d.codec}, and the embedded images are pixels; '
+            'give a store (urepa prepare) with --data.store, or images with --data.images')
+    data = Store(d.store) if d.store else FromImages(open_source(d.images) if d.images else embedded_source(), config, device)
+    check_fit(data, config)
+    return data
+
 class TrainingData:
     "Latents, labels and teacher tokens of a run, by step."
     def __init__(self,
@@ -189,25 +202,18 @@ class TrainingData:
         device='cpu', # Where the batches go
     ):
         d,self.config,self.device = config.data,config,device
-        require(not (d.store and d.images), f'data.store is {d.store!r} and data.images is {d.images!r}; give one of the two')
-        self.data = Store(d.store) if d.store else self.from_images(d.images)
-        check_fit(self.data, config)
+        self.data = self.kept(open_data(config, device))
         self.now,self.n,self.shown = None,d.limit or len(self.data),labels_shown(d.limit or len(self.data), d.labelled)
         told = self.data.meta['teacher']
         self.teacher = SimpleNamespace(width=told['width'], grid=told['grid']) if config.align.reads_tokens else None
 
-    def from_images(self,
-        name:str, # For `open_source`; empty for the embedded set
-    ): # `FromImages`, or the embedded set's `Store`
-        "Images and teacher, or what they gave when they were last asked."
-        c = self.config
-        require(name or c.data.codec=='pixels', f'the network is made for latents of {c.data.codec}, and the embedded images are pixels; '
-                'give a store (urepa prepare) with --data.store, or images with --data.images')
-        data = FromImages(open_source(name) if name else embedded_source(), c, self.device)
-        check_fit(data, c)
-        limit = c.data.limit or len(data)
-        revisits = c.optim.steps*c.optim.batch_size>limit
-        if name or not revisits: return data
+    def kept(self,
+        data, # From `open_data`
+    ): # `Store` or `FromImages`
+        "The embedded images as a store, where they are visited more than once: what the teacher said of them is kept."
+        d,o = self.config.data,self.config.optim
+        limit = d.limit or len(data)
+        if d.store or d.images or o.steps*o.batch_size<=limit: return data
         store = embedded_store(limit, data.teacher)
         store.meta['teacher'] = data.meta['teacher']
         return store

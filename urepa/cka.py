@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['least_rows', 'check_rows', 'hsic', 'normalised', 'linear_cka', 'linear_kernel', 'rbf_kernel', 'centred_gram',
-           'kernel_hsic', 'rbf_cka', 'minibatch_cka', 'block_grams', 'cka_map', 'minibatch_cka_map', 'unit_rows',
-           'nearest_rows', 'shared_pairs', 'mutual_neighbours', 'local_hsic', 'cknna', 'plot_cka']
+           'kernel_hsic', 'rbf_cka', 'check_batch', 'minibatch_cka', 'block_grams', 'cka_map', 'minibatch_cka_map',
+           'unit_rows', 'nearest_rows', 'shared_pairs', 'mutual_neighbours', 'local_hsic', 'cknna', 'plot_cka']
 
 # %% ../nbs/70_cka.ipynb #8336e661
 from functools import partial
@@ -117,19 +117,26 @@ def rbf_cka(
     return normalised(*[kernel_hsic(a, b, debiased, kernel) for a,b in ((x, y), (x, x), (y, y))])
 
 # %% ../nbs/70_cka.ipynb #bdf8a165
+def check_batch(
+    rows:int, # Of a batch
+):
+    "`UserError` where a debiased estimate of a batch would divide by 0."
+    require(rows>=4, f'a batch of {rows} row{"s"*(rows!=1)} is too small for a debiased estimate; give 4 or more in each: choose another size, or leave the last batch out')
+
 def minibatch_cka(
     batches, # Iterable of pairs: `x [n d]`, `y [n e]`, at least 4 rows each
     measure=hsic, # `hsic`, or `kernel_hsic` with a kernel
 )->float:
-    "Debiased CKA of features that come in batches (Nguyen et al. 2021)."
-    sums,count,rows = torch.zeros(3, dtype=torch.float64),0,0
+    "Debiased CKA of features that come in batches (Nguyen et al. 2021), each weighed by its rows."
+    sums,rows = torch.zeros(3, dtype=torch.float64),0
     for x,y in batches:
+        check_batch(len(x))
         x,y = check_rows(x, y, 4)
-        sums += torch.stack([measure(x, y), measure(x, x), measure(y, y)])
-        count,rows = count+1,rows+len(x)
-    require(count>0, 'no batches were given; give at least one pair of features')
+        sums += len(x)*torch.stack([measure(x, y), measure(x, x), measure(y, y)])
+        rows += len(x)
+    require(rows>0, 'no batches were given; give at least one pair of features')
     require(rows>=least_rows, f'{rows} rows in all batches are too few for this estimate; give at least {least_rows}')
-    return normalised(*(sums/count))
+    return normalised(*sums)
 
 # %% ../nbs/70_cka.ipynb #77462ccc
 def block_grams(
@@ -157,13 +164,16 @@ def minibatch_cka_map(
     batches, # Iterable of pairs: features of each block of one net, and of another, each a list of `[n d]` with at least 4 rows
     kernel=linear_kernel, # Similarity of all pairs of rows
 )->Tensor: # `[blocks blocks]`
-    "`cka_map` of features that come in batches, debiased."
-    sums,rows = [torch.zeros(())]*3,0
+    "`cka_map` of features that come in batches, debiased, each weighed by its rows."
+    sums,rows,sides = [torch.zeros(())]*3,0,None
     for xs,ys in batches:
+        sides = sides or (len(xs),len(ys))
+        require((len(xs),len(ys))==sides and min(sides)>0, f'a batch of {len(xs)} and {len(ys)} blocks cannot be added to those of {sides[0]} and {sides[1]}; give the same blocks in each, at least one on either side')
+        check_batch(len(xs[0]))
         xs,ys = [[check_rows(o, xs[0], 4)[0] for o in os] for os in (xs, ys)]
         n,(a,b) = len(xs[0]),[block_grams(o, kernel=kernel) for o in (xs, ys)] # [blocks n*n]
         rows += n
-        sums = [o+new/(n*(n-3)) for o,new in zip(sums, (a@b.T, a.square().sum(1), b.square().sum(1)))]
+        sums = [o+new/(n-3) for o,new in zip(sums, (a@b.T, a.square().sum(1), b.square().sum(1)))]
     cross,own,other = sums
     require(cross.ndim==2, 'no batches were given; give features of at least one batch')
     require(rows>=least_rows, f'{rows} rows in all batches are too few for this estimate; give at least {least_rows}')
@@ -177,8 +187,10 @@ def unit_rows(
     k:int, # Neighbours
 )->tuple[Tensor, Tensor]: # Both, float64, rows of length 1
     "Two tables ready for a search of neighbours."
-    x,y = check_rows(x, y, 4)
-    require(2<=k<len(x), f'{len(x)} rows have no {k} neighbours to compare; choose k from 2 to {len(x)-1}')
+    require(k>=2, f'{k} neighbours cannot be compared; choose k from 2 on, usually 10')
+    x,y = check_rows(x, y, 2)
+    least = max(least_rows, 5*k)
+    require(len(x)>=least, f'{len(x)} rows are too few for {k} neighbours, of which chance alone would share {min(k/(len(x)-1), 1):.0%}; give at least {least}, or choose a smaller k')
     return F.normalize(x, dim=1),F.normalize(y, dim=1)
 
 def nearest_rows(
@@ -229,7 +241,7 @@ def cknna(
     x:Tensor, # `[n d]`
     y:Tensor, # `[n e]`
     k:int=10, # Neighbours
-)->float: # 1 on itself
+)->float: # 1 on itself; for unrelated features about k/(n−1), or a little less
     "CKA over shared nearest neighbours (Huh et al. 2024), as REPA reports it."
     x,y = unit_rows(x, y, k)
     near,far = nearest_rows(x, k),nearest_rows(y, k)

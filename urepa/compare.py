@@ -32,7 +32,8 @@ def read_scores(
     made = (held.get('samples') or {}).get('made') or {}
     config = held.get('config') or made.get('config')
     if 'scores' not in held: held = dict(scores=[dict(held, step=made.get('step'), sampling=made.get('sampling'))])
-    require(held['scores'], f'{path} holds no scores; run urepa evaluate first')
+    whole = isinstance(held['scores'], list) and all(isinstance(o, dict) and {'step', 'count'}<=o.keys() for o in held['scores'])
+    require(whole and held['scores'], f"{path} holds no scores{' that urepa wrote'*(not whole)}; run urepa evaluate first")
     seed = from_dict(config).run.seed if config else None
     version = read_json(path/'versions.json')['revision'] if (path/'versions.json').exists() else (made.get('provenance') or {}).get('revision')
     parts = path.resolve().with_suffix('').parts if path.is_file() else path.resolve().parts

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['nets', 'names', 'field_names', 'defaults', 'Features', 'choose', 'gather', 'look', 'put_together', 'collect',
            'embedded_nets', 'real_features', 'write_reference', 'read_statistics', 'open_reference', 'read_reference',
-           'read_arrays', 'score', 'floor', 'halves_floor', 'found', 'evaluate', 'score_table', 'net_remarks',
-           'describe', 'draw_shared', 'score_run']
+           'read_arrays', 'score', 'floor', 'halves_floor', 'found', 'check_count', 'evaluate', 'score_table',
+           'net_remarks', 'describe', 'how_to_draw', 'draw_shared', 'score_run']
 
 # %% ../nbs/62_evaluate.ipynb #9da34ef4
 import json,zipfile
@@ -253,6 +253,12 @@ def found(
     return (samples.logits.argmax(1)==labels).float().mean().item()
 
 # %% ../nbs/62_evaluate.ipynb #b73834ab
+def check_count(
+    count:int, # Images
+):
+    "`UserError` where they are too few for a score."
+    require(count>=4, f'{count} image{"s"*(count!=1)} cannot be scored; give at least 4, and 10,000 for a score to report')
+
 def evaluate(
     images, # Generated images: uint8 `[n c h w]`, `Images`, an .npz file or a folder
     labels:Tensor|None=None, # Classes that were asked for, `[n]`; those in the file by default
@@ -266,7 +272,8 @@ def evaluate(
     images = images if isinstance(images, Images) else Images(images)
     nets,embedded = nets or embedded_nets(),nets is None
     labels = images.labels if labels is None else labels
-    require(len(images)>=4, f'{len(images)} images cannot be scored; give at least 4, and 10,000 for a score to report')
+    check_count(len(images))
+    images.check_sizes()
     for net in nets: open_reference(reference, net, images.shape)
     main = team is None or team.main
     result = dict(count=len(images), keep=keep, features={}, reference=None, samples=dict(checksum=images.checksum() if main else None, made=images.record))
@@ -331,6 +338,12 @@ def describe(
 # %% ../nbs/62_evaluate.ipynb #b8393d79
 defaults = dict(solver='heun', steps=6, guidance=1., interval=[0., 1.], seed=0)
 
+def how_to_draw(
+    given:dict, # Fields of `Sampling`, perhaps from a file
+)->Sampling:
+    "How a score draws: `defaults`, but for what is given."
+    return Sampling(**{k:tuple(v) if isinstance(v, list) else v for k,v in (defaults|given).items()})
+
 def draw_shared(
     sampler:Sampler, # Of a run
     count:int, # How many images
@@ -357,8 +370,8 @@ def score_run(
     "Sample a run and score it; the result is kept in its results.json."
     run,given = Path(run),defaults|sampling
     how = json.loads(json.dumps(dict(count=count, **{k:v for k,v in given.items() if k not in ('batch_size', 'device')}))) # as it will be read back: tuples are lists
-    require(count>0, f'{count} images were asked for; ask for at least one')
-    sampler = Sampler(run, Sampling(**{k:tuple(v) if isinstance(v, list) else v for k,v in given.items()}), step)
+    check_count(count)
+    sampler = Sampler(run, how_to_draw(given), step)
     for net in nets or embedded_nets(): open_reference(reference, net, sampler.shape)
     result = evaluate(draw_shared(sampler, count, show, team), sampler.labels(0, count) if sampler.known else None, reference, nets, keep, show, team)
     if result is None: return None

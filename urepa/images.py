@@ -311,7 +311,7 @@ def embedded_source(
 )->Source:
     "The training split of the embedded set."
     images,labels = fashion('train')
-    items = [(str(k), int(y), k) for k,y in enumerate(labels[:limit or None])]
+    items = [(str(k), y, k) for k,y in enumerate(labels[:limit or None].tolist())]
     return listed_source('fashion', list(class_names), items, lambda o: Image.fromarray(images[o[2],0].numpy()))
 
 def open_source(

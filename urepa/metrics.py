@@ -19,9 +19,10 @@ from .core import generator,require
 
 # %% ../nbs/61_metrics.ipynb #4fd2de71
 def check_features(
-    features:Tensor, # `[n d]`, one row per image
+    features:Tensor, # `[n d]`, one row per image; an array will do
 )->Tensor: # The same, float64 on the CPU
     "Features that can be scored, in double precision."
+    features = torch.as_tensor(features)
     require(features.ndim==2, f'features have shape {list(features.shape)}; expected [n d], one row per image')
     require(len(features)>=2, f'{len(features)} row of features has no spread; give the features of at least 2 images')
     bad = int((~features.isfinite()).any(1).sum())

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from .config import from_dict
 from .core import COLORS,grid_side,read_json,require
-from .depth import block_batches,block_numbers,block_stage
+from .depth import block_batches,block_numbers,block_stage,listed
 from .flow import linear
 from .teachers import Teacher,linear_readout,neighbour_accuracy
 from .train import saved_steps
@@ -32,18 +32,19 @@ def label_readouts(
     net, # A `UNet` or a `Teacher`
     images:Tensor, # Clean, `[n c h w]`, in random order; the first half serves to fit
     labels:Tensor, # What is to be read, `[n]`
-    times=(0., .25, .5, .75, 1.), # Noise levels, 1 is noise
-    blocks:list|None=None, # Which ones, counted from 1; by default all
+    times:tuple|float=(0., .25, .5, .75, 1.), # Noise levels, 1 is noise
+    blocks:list|int|None=None, # Which ones, counted from 1; by default all
     k:int=20, # Neighbours that vote
     seed:int=0, # Names the noise
     path=linear, # The path that the network was trained on
 )->list[dict]: # A row for each time and block: `block`, `stage`, `t`, `linear`, `neighbours`
     "Read labels off every block of a network that is not told them."
-    blocks,half,rows = block_numbers(net, blocks),len(images)//2,[]
+    labels,blocks,half,rows = torch.as_tensor(labels),block_numbers(net, blocks),len(images)//2,[]
+    require(k>=1, f'{k} neighbours cannot vote; give at least 1, such as 20')
     require(half>max(k, 1), f'{len(images)} images leave {half} to look among, too few for {k} neighbours; give more than {2*k+1}')
     unknown = torch.full_like(labels, 0 if isinstance(net, Teacher) else net.config.n_classes)
     labels = labels.cpu()
-    for t in times:
+    for t in listed(times):
         for i,o in zip(blocks, pooled_blocks(block_batches(net, images, unknown, t, blocks, path, seed=seed))):
             fit,judge = (o[:half], labels[:half]),(o[half:], labels[half:])
             rows.append(dict(block=i, stage=block_stage(net, i), t=t, linear=linear_readout(fit, judge), neighbours=neighbour_accuracy(fit, judge, k)))
@@ -54,9 +55,10 @@ def effective_rank(
     values:Tensor, # Eigenvalues of a covariance, in any order
 )->float: # From 1 to their number
     "Number of equal directions that would be spread as widely."
-    values = values.double().clamp(min=0)
-    require(bool(values.sum()>0), f'{len(values)} eigenvalues are all 0; give features that vary')
-    shares = values/values.sum()
+    values = values.double()
+    require(bool(values.isfinite().all()), f'{int((~values.isfinite()).sum())} of {len(values)} eigenvalues are NaN or infinite; find out what broke the features')
+    require(bool((values>0).any()), f'none of {len(values)} eigenvalues is above 0; give features that vary')
+    shares = values.clamp(min=0)/values.clamp(min=0).sum() # rounding may leave a zero slightly negative
     return torch.exp(-torch.xlogy(shares, shares).sum()).item()
 
 def block_spectra(
@@ -66,6 +68,7 @@ def block_spectra(
     moments = None
     for tokens in batches:
         moments = moments or [Moments() for _ in tokens]
+        require(len(tokens)==len(moments), f'a batch of {len(tokens)} blocks follows one of {len(moments)}; give the same blocks in each')
         for m,o in zip(moments, tokens): m.add(o.flatten(0, 1))
     require(moments is not None, 'no batches were given; give tokens of at least one batch')
     return [torch.linalg.eigvalsh(o.covariance()).flip(0).clamp(min=0) for o in moments]
@@ -136,6 +139,7 @@ def plot_times(
     title:str='', # What is shown
 ):
     "Score of every block against time, from noise at the left to the image at the right; bands are the range over seeds."
+    require(rows and all(score in o for o in rows), f"there is no {score!r} to draw; give rows of label_readouts, and 'neighbours' or 'linear'")
     for i in sorted({o['block'] for o in rows}):
         mine = [o for o in rows if o['block']==i]
         times = sorted({o['t'] for o in mine}, reverse=True)

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['kinds', 'default_kind', 'Teacher', 'conv_stem', 'small_vit', 'random', 'Pixels', 'augment', 'pooled', 'contrast',
            'Heads', 'label_loss', 'supervised_loss', 'self_loss', 'train_teacher', 'teacher_path', 'save_teacher',
-           'head_accuracy', 'make_teacher', 'embedded', 'read_teacher', 'load', 'timm_vit', 'width_of', 'read_weights',
-           'fill', 'timm_teacher', 'fingerprint', 'teacher_cost', 'linear_readout', 'neighbour_accuracy',
-           'cosine_between', 'readouts', 'measure_teacher']
+           'head_accuracy', 'make_teacher', 'embedded', 'read_teacher', 'load', 'timm_vit', 'token_shape',
+           'read_weights', 'fill', 'timm_teacher', 'fingerprint', 'teacher_cost', 'linear_readout',
+           'neighbour_accuracy', 'cosine_between', 'readouts', 'measure_teacher']
 
 # %% ../nbs/12_teachers.ipynb #4bc41038
 import functools,hashlib,sys,time
@@ -331,12 +331,13 @@ def timm_vit(
     require(all(hasattr(vit, o) for o in parts), f'{name} is not a plain ViT: it has no single grid of tokens; choose one whose name starts with vit_')
     return vit
 
-def width_of(
+def token_shape(
     name:str, # The config's `align.teacher`, or the name of a ViT in timm
-)->int: # Features of a token
-    "How wide a teacher's tokens are, from its architecture alone."
-    if name in ('random', 'pixels') or name.split('-')[0]=='embedded': return load(name).width
-    with torch.device('meta'): return timm_vit(name.split('@')[0]).embed_dim
+    grid:int=16, # Tokens per side, for those whose size can be chosen
+)->tuple: # Features of a token, tokens per side
+    "What a teacher's tokens are like, from its architecture alone."
+    if name in ('random', 'pixels') or name.split('-')[0]=='embedded': return (o := load(name)).width,o.grid
+    with torch.device('meta'): return timm_vit(name.split('@')[0]).embed_dim,grid
 
 # %% ../nbs/12_teachers.ipynb #1b539181
 def read_weights(

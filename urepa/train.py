@@ -6,7 +6,7 @@
 __all__ = ['patience', 'may_change', 'packages', 'State', 'why_stop', 'modules', 'copied', 'newest', 'restore', 'check_run',
            'check_parts', 'check_numbers', 'check_store', 'open_run', 'read_log', 'Log', 'rewind_log', 'check_trackers',
            'trackers', 'stop_requests', 'plan', 'Clock', 'begin', 'record', 'train', 'save', 'look_at', 'go_on',
-           'saved_steps', 'put_together', 'load_net']
+           'saved_steps', 'check_average', 'put_together', 'load_net']
 
 # %% ../nbs/52_train.ipynb #0e9c1c10
 import dataclasses,json,signal,sys,threading,time
@@ -437,6 +437,17 @@ def saved_steps(
     "The steps at which a run has checkpoints."
     return [int(o.name) for o in files.checkpoints(Path(run)/'checkpoints')][::-1]
 
+def check_average(
+    average:str, # As for `load_net`
+    stored:tuple, # `optim.averages`
+):
+    "`UserError` unless a run that keeps these has the average, or what it can be put together from."
+    if not average or average in stored: return
+    named_decay(average) # complains of a name that means nothing
+    powers = [o for o in (average, *stored) if o.startswith('power-')]
+    require(average in powers and len(powers)>1, f'there is no average {average!r}, the run keeps {", ".join(stored) or "only its own"}; '
+            "give one of these, or list power functions in optim.averages and train again")
+
 def put_together(
     run:Path, # Run folder
     step:int, # A checkpoint of it
@@ -444,10 +455,7 @@ def put_together(
     stored:tuple, # `optim.averages`
 )->dict: # name → tensor
     "An average that was not stored, from power functions that were, up to that step (EDM2)."
-    named_decay(average) # complains of a name that means nothing
     kept = [(k, o) for k in saved_steps(run) if k<=step for o in stored if o.startswith('power-')]
-    require(average.startswith('power-') and kept, f'{run} has no average {average!r}: it kept {", ".join(stored) or "only its own"}; '
-            "give one of these, or list power functions in optim.averages and train again")
     weights = posthoc_weights([k for k,_ in kept], [float(o[6:]) for _,o in kept], step, float(average[6:]))
     return combine(weights, (files.load_weights(run/'checkpoints'/f'{k:07d}', f'ema-{o}') for k,o in kept))
 
@@ -460,6 +468,7 @@ def load_net(
     run = Path(run)
     require((run/'config.json').exists(), f'{run} is not a run folder: it has no config.json; give a folder that urepa train wrote')
     config = from_dict(read_json(run/'config.json'))
+    check_average(average, config.optim.averages)
     checkpoint = newest(run) if step is None else run/'checkpoints'/f'{step:07d}'
     require(checkpoint is not None and checkpoint.exists(), f'{run} has no checkpoint{" yet" if step is None else f" at step {step}, only {saved_steps(run)}"}; {"train further" if step is None else "choose one of these or train further"}')
     net,stored = UNet(**dataclasses.asdict(config.model)),config.optim.averages

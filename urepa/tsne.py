@@ -80,6 +80,7 @@ def tsne(
     x = check_features(x)
     require(x.shape[1]>1, 'one feature needs no t-SNE to be seen; give at least two, or draw a histogram')
     require(bool((x-x[0]).abs().max()>1e-12*x.abs().max()), f'all {len(x)} points are the same; give features that vary')
+    require(0<=seed<2**32, f'seed {seed} is out of range; give a whole number from 0 to {2**32-1}')
     require(perplexity>=1, f'perplexity {perplexity} keeps no neighbour; give at least 1, usually 5 to 50')
     require(len(x)>3*perplexity, f'{len(x)} points are too few for perplexity {perplexity}; give more than {int(3*perplexity)}, or lower it')
     return torch.from_numpy(TSNE(perplexity=perplexity, init='pca', random_state=seed).fit_transform(x.numpy())).double()
@@ -96,7 +97,7 @@ def plot_cloud(
     "Points coloured by class."
     import matplotlib.pyplot as plt # here, because it takes a second to import
     points,labels = torch.as_tensor(points),torch.as_tensor(labels)
-    require(len(points)==len(labels), f'{len(points)} points and {len(labels)} labels; give one label per point')
+    require(len(points)==len(labels)>0, f'{len(points)} points and {len(labels)} labels; give one label per point, at least one')
     top = int(labels.max())
     require(names is None or top<len(names), f'{len(names or [])} names were given and label {top} has none; give one name a class')
     for c in labels.unique().tolist():
