@@ -59,6 +59,8 @@ def train(
     On the embedded images: urepa train fashion --out runs/fashion
 
     On a store: urepa train sit_down_xl --data STORE --out runs/xl (short for --data.store)
+
+    `urepa info` lists the presets; the defaults below are those of the one that was named, or of fashion.
     """
     run_training(config, out, resume)
 
@@ -195,14 +197,15 @@ def report(
 def sweep(
     file:Path, # A sweep file (TOML)
     out:Path, # JSON file for the result
-    folder:Path=Path('runs/sweeps'), # Where the runs lie; what stands there is not done again
+    folder:Path=Path('runs/sweeps'), # Where the runs lie, in a folder named like the file; what stands there is not done again
     workers:int|None=None, # Runs side by side; by default one a GPU, or one a core where there is none; 0 starts no processes
     rows:list[str]|None=None, # Some of the rows; all by default
     seeds:list[int]|None=None, # Some of the seeds; all by default
 ):
     "Train and score all rows and seeds of a sweep, or some of them."
     from urepa.sweep import run_sweep
-    run_sweep(file, out, folder/file.stem, workers, rows=rows, seeds=seeds)
+    try: run_sweep(file, out, folder/file.stem, workers, rows=rows, seeds=seeds)
+    except KeyboardInterrupt as e: raise KeyboardInterrupt(f'stopped, the runs in {folder/file.stem} are saved as far as they came; repeat the command to continue') from e
     print(f'{out} is written')
 
 # %% ../nbs/81_cli.ipynb #2bd8d5a9
@@ -238,7 +241,10 @@ def export(
 def info(
     config:Config, # The preset, with its fields as options
 ):
-    "Parameters and multiply–accumulates of a preset, a line per stage."
+    """Parameters and multiply–accumulates of a preset, a line per stage.
+
+    Without a preset, all of them in a table: urepa info
+    """
     from urepa.project import Projector
     from urepa.teachers import token_shape
     from urepa.unet import UNet,describe,summary
@@ -369,7 +375,8 @@ def chosen(
         rest = words[1:] if path else words[2:]
         path = path or (words[1] if len(words)>1 else '')
         require(path, f'{prog} --config wants a file, such as RUN/config.json')
-        return from_dict(read_json(path)),f'--config {path}',rest
+        return from_dict(read_json(Path(path)/'config.json' if Path(path).is_dir() else path)),f'--config {path}',rest
+    if first in ('-h', '--help'): return preset('fashion'),'PRESET',words # its values stand in the help
     require(words and not first.startswith('-'), f'{prog} wants a preset first: {prog} PRESET; choose from {", ".join(presets)}; or --config RUN/config.json')
     return preset(first),first,words[1:]
 

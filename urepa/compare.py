@@ -26,6 +26,7 @@ def read_scores(
 )->list[dict]: # `label`, `names` (others, where that one is taken), `config` or `row`, `seed`, `step`, `revision` (`None` where it is not known), `score` of each
     "All scores in a file."
     path = Path(path)
+    require(not path.is_dir() or (path/'results.json').exists(), f'{path} holds no scores; run urepa evaluate {path} first')
     held = read_json(path/'results.json' if path.is_dir() else path)
     known = isinstance(held, dict) and ('scores' in held or 'reference' in held)
     require(known, f'{path} holds no scores; give a run folder that was scored, the result of a sweep, or of urepa evaluate --out')
