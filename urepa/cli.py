@@ -185,6 +185,9 @@ def evaluate(
         else: score = score_images(samples, None, reference, nets, keep, True, team)
     if score is None: return
     print(describe(score))
+    data = read_json(samples/'config.json')['data'] if run and reference=='fashion' else {}
+    learned = data.get('store') or data.get('images')
+    if learned: print(f'This run learned from {learned} and is compared with the embedded images; unless these are the same, give real images of its kind with --reference.')
     if out is not None: write_json(out, dict(score, provenance=provenance()))
 
 def report(
