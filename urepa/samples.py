@@ -224,9 +224,11 @@ def write_samples(
 # %% ../nbs/55_samples.ipynb #54c63269
 class Blocks:
     "The parts of one file: blocks of images, each a file named by the numbers that it holds."
-    def __init__(self, out:Path): self.out,self.parts,self.record = out,out.with_name(f'{out.name}.parts'),out.with_suffix('.json')
+    def __init__(self, out:Path): self.out,self.parts,self.record = out,out.with_name(f'{out.name}.parts'),out.with_suffix('.json' if out.suffix=='.npz' else f'{out.suffix}.json')
     def files(self): return sorted(self.parts.glob('*-*.npy'))
     def done(self)->set: return {i for o in self.files() for i in range(*map(int, o.stem.split('-')))}
+    def taken(self)->bool: return self.out.exists()
+    def whole(self, n)->bool: return self.out.is_file()
     def put(self, first, images):
         path = self.parts/f'{first:09d}-{first+len(images):09d}.npy'
         with write_atomic(path) as partial, open(partial, 'wb') as f: np.save(f, images)
@@ -241,6 +243,8 @@ class Folder:
     "A folder with a PNG file for each image."
     def __init__(self, out:Path): self.out,self.parts,self.record = out,out.with_name(f'{out.name}.parts'),out/'samples.json'
     def done(self)->set: return {int(o.stem) for o in self.out.glob('*.png') if o.stem.isdigit()}
+    def taken(self)->bool: return self.out.is_file() or self.out.is_dir() and any(self.out.iterdir())
+    def whole(self, n)->bool: return self.done().issuperset(range(n))
     def put(self, first, images): write_pngs(self.out, first, images)
     def finish(self, n, labels): write_json(self.out/'labels.json', [] if labels is None else labels.tolist())
 
@@ -256,17 +260,15 @@ def open_output(
     plan:dict, # Record of what is to be drawn
 )->bool: # Whether anything is left to do
     "Start or continue a set; `UserError` where something else lies there."
-    other,remedy = f'{store.out} already holds other samples','choose another --out, or remove it'
+    begun,remedy = store.parts/'plan.json','choose another --out, or remove it'
     if store.record.exists():
-        require(same_plan(read_json(store.record), plan), f'{other}; {remedy}')
-        shutil.rmtree(store.parts, ignore_errors=True)
-        return False
-    if (store.parts/'plan.json').exists():
-        require(same_plan(read_json(store.parts/'plan.json'), plan), f'{store.parts} holds the parts of another set; {remedy}')
-        return True
-    taken = any(store.out.iterdir()) if store.out.is_dir() else store.out.exists()
-    require(not taken, f'{store.out} already exists and was not begun by this command; {remedy}')
-    write_json(store.parts/'plan.json', plan)
+        require(same_plan(read_json(store.record), plan), f'{store.record} is the record of other samples; {remedy} and what it is the record of')
+        if store.whole(plan['n']):
+            shutil.rmtree(store.parts, ignore_errors=True)
+            return False
+    elif not begun.exists(): require(not store.taken(), f'{store.out} already exists and was not begun by this command; {remedy}')
+    if begun.exists(): require(same_plan(read_json(begun), plan), f'{store.parts} holds the parts of another set; {remedy}')
+    else: write_json(begun, plan)
     return True
 
 def close_output(
