@@ -9,7 +9,7 @@ __all__ = ['rows', 'record_name', 'image_suffixes', 'drawn_labels', 'codec_of', 
            'npz_batches', 'npy_header', 'folder_batches', 'Images', 'read_samples']
 
 # %% ../nbs/55_samples.ipynb #f47c23e3
-import dataclasses,itertools,json,os,shutil,zipfile
+import dataclasses,itertools,json,math,os,shutil,zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
@@ -104,11 +104,18 @@ def check_sampling(
     require(how.solver in samplers.solvers, f'unknown solver {how.solver!r}: {nearest(how.solver, samplers.solvers)}')
     require(how.grid in samplers.grids, f'unknown grid {how.grid!r}: {nearest(how.grid, samplers.grids)}')
     known,m = config.data.labelled>0,config.model
+    for name in ('guidance', 'shift', 'diffusion'):
+        require(math.isfinite(getattr(how, name)), f'{name} {getattr(how, name)}; give a finite number')
+    require(how.diffusion>=0, f'diffusion {how.diffusion}; give a number from 0, 2 for as much fresh noise as REPA')
+    require(how.seed>=0, f'seed {how.seed}; give a whole number from 0')
+    require(how.guidance!=1 or not how.weak, f'guidance 1 is none, so that the weaker run {how.weak} would not be asked; give --guidance too, such as 1.5, or leave out --weak')
+    require(how.weak or how.weak_step is None, f'checkpoint {how.weak_step} of a weaker run that is not given; give --weak too, or leave out --weak-step')
     require(known or how.guidance==1 or how.weak, f'the run is trained without labels, so that guidance {how.guidance} has nothing to exaggerate; '
             'give guidance 1, or a weaker run with --weak')
     if known: drawn_labels(how.labels, [0], m.n_classes, how.seed)
     check_average(how.average, config.optim.averages)
     samplers.time_grid(how.steps, how.last or 0., spacing(how))
+    samplers.shifted(torch.ones(1), how.shift) # also where another grid is chosen
     samplers.guided(SimpleNamespace(config=m), None, how.guidance, how.interval, how.weak)
     samplers.aligned(0, 1, rows, how.batch_size)
     pick_device(how.device)
