@@ -184,6 +184,7 @@ mistakes = {
     'negative seed': ('sample RUN --n 4 --seed -1 --out x.npz', 'seed -1'),
     'weak run without guidance': ('sample RUN --n 4 --weak RUN --out x.npz', 'give --guidance'),
     'weak step without a run': ('sample RUN --n 4 --guidance 2 --weak-step 20 --out x.npz', 'give --weak'),
+    'an image file that is no PNG': ('sample RUN --n 4 --steps 1 --out x.jpg', 'or a folder for PNG files'),
     'weak run of another kind': ('sample RUN --n 4 --steps 1 --guidance 2 --weak cosine --out x.npz', 'another kind'),
 }
 

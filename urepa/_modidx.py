@@ -633,6 +633,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'urepa.samples.sample_files': ('samples.html#sample_files', 'urepa/samples.py'),
                                'urepa.samples.shares': ('samples.html#shares', 'urepa/samples.py'),
                                'urepa.samples.spacing': ('samples.html#spacing', 'urepa/samples.py'),
+                               'urepa.samples.store_at': ('samples.html#store_at', 'urepa/samples.py'),
                                'urepa.samples.write_npz': ('samples.html#write_npz', 'urepa/samples.py'),
                                'urepa.samples.write_pngs': ('samples.html#write_pngs', 'urepa/samples.py'),
                                'urepa.samples.write_samples': ('samples.html#write_samples', 'urepa/samples.py')},

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['rows', 'record_name', 'image_suffixes', 'drawn_labels', 'codec_of', 'load_published', 'load_drawn', 'spacing',
            'check_sampling', 'Sampler', 'draw', 'write_npz', 'write_pngs', 'write_samples', 'Blocks', 'Folder',
-           'same_plan', 'open_output', 'close_output', 'shares', 'sample_files', 'check_array', 'opened', 'read_image',
-           'npz_batches', 'npy_header', 'folder_batches', 'Images', 'read_samples']
+           'store_at', 'same_plan', 'open_output', 'close_output', 'shares', 'sample_files', 'check_array', 'opened',
+           'read_image', 'npz_batches', 'npy_header', 'folder_batches', 'Images', 'read_samples']
 
 # %% ../nbs/55_samples.ipynb #f47c23e3
 import dataclasses,itertools,json,math,os,shutil,zipfile
@@ -255,6 +255,14 @@ class Folder:
     def put(self, first, images): write_pngs(self.out, first, images)
     def finish(self, n, labels): write_json(self.out/'labels.json', [] if labels is None else labels.tolist())
 
+def store_at(
+    out:Path, # Where images go
+): # `Blocks` or `Folder`, not opened yet
+    "What the name asks for; `UserError` for one that promises a kind of file that is not written."
+    foreign = out.suffix.lower() in {'.npz', '.npy', *Image.registered_extensions()}
+    require(out.suffix in ('.npz', '.png') or not foreign, f'{out}: images are not written as {out.suffix}; give a file that ends in .npz (an array) or .png (one sheet), or a folder for PNG files')
+    return (Blocks if out.suffix in ('.npz', '.png') else Folder)(out)
+
 def same_plan(
     a:dict, # A record
     b:dict, # Another
@@ -312,11 +320,11 @@ def sample_files(
 )->Path: # What was written
     "Draw a set of images into files, or what is missing of it; started by `torchrun` or `accelerate`, each process draws its share."
     require(n>0, f'{n} images were asked for; ask for at least one')
+    store = store_at(Path(out))
     team = Processes(how.device, timedelta(days=7)) # shares may take unlike times
     rank,world,wait = team.rank,team.world,team.wait
     require(world<=n, f'{world} processes for {n} images; start no more processes than there are images')
     sampler = Sampler(run, dataclasses.replace(how, device=str(team.device)), step)
-    store = (Blocks if Path(out).suffix in ('.npz', '.png') else Folder)(Path(out))
     plan = dict(n=n, **sampler.record())
     left = open_output(store, plan)
     wait()
