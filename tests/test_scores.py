@@ -176,6 +176,15 @@ mistakes = {
     'truncated picture': ('evaluate torn', '2.png cannot be read'),
     'sampling options for a file': ('evaluate grey.npz --steps 3', 'nothing to act on'),
     'a count for a file': ('evaluate grey.npz --n 3', 'nothing to act on'),
+    'no steps': ('sample RUN --n 4 --steps 0 --out x.npz', 'at least 1'),
+    'last step before the first': ('sample RUN --n 4 --last 2 --out x.npz', 'last step'),
+    'no shift': ('sample RUN --n 4 --shift 0 --out x', 'shift 0.0'),
+    'batches of nothing': ('sample RUN --n 4 --batch-size 0 --out x.png', 'batch size 0'),
+    'guidance that is NaN': ('sample RUN --n 4 --guidance nan --out x.npz', 'give a finite number'),
+    'negative seed': ('sample RUN --n 4 --seed -1 --out x.npz', 'seed -1'),
+    'weak run without guidance': ('sample RUN --n 4 --weak RUN --out x.npz', 'give --guidance'),
+    'weak step without a run': ('sample RUN --n 4 --guidance 2 --weak-step 20 --out x.npz', 'give --weak'),
+    'an image file that is no PNG': ('sample RUN --n 4 --steps 1 --out x.jpg', 'or a folder for PNG files'),
     'weak run of another kind': ('sample RUN --n 4 --steps 1 --guidance 2 --weak cosine --out x.npz', 'another kind'),
 }
 
@@ -216,7 +225,7 @@ def test_mistake(mistake, urepa, made, tmp_path):
     for o in (tmp_path/'bare').rglob('ema'): shutil.rmtree(o)
     told = urepa.refused(*[made/'run-0' if o=='RUN' else o for o in words.split()])
     assert named in told, f'{named!r} is not in: {told}'
-    assert not [o for o in ('x.npz', 'x.json', 'model') if (tmp_path/o).exists()]
+    assert not [*tmp_path.glob('x*'), *tmp_path.glob('model*')]
 
 def test_weights_that_are_not_numbers(urepa, made, tmp_path):
     import torch

@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['rows', 'record_name', 'image_suffixes', 'drawn_labels', 'codec_of', 'load_published', 'load_drawn', 'spacing',
            'check_sampling', 'Sampler', 'draw', 'write_npz', 'write_pngs', 'write_samples', 'Blocks', 'Folder',
-           'same_plan', 'open_output', 'close_output', 'shares', 'sample_files', 'check_array', 'opened', 'read_image',
-           'npz_batches', 'npy_header', 'folder_batches', 'Images', 'read_samples']
+           'store_at', 'same_plan', 'open_output', 'close_output', 'shares', 'sample_files', 'check_array', 'opened',
+           'read_image', 'npz_batches', 'npy_header', 'folder_batches', 'Images', 'read_samples']
 
 # %% ../nbs/55_samples.ipynb #f47c23e3
-import dataclasses,itertools,json,os,shutil,zipfile
+import dataclasses,itertools,json,math,os,shutil,zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
@@ -104,11 +104,18 @@ def check_sampling(
     require(how.solver in samplers.solvers, f'unknown solver {how.solver!r}: {nearest(how.solver, samplers.solvers)}')
     require(how.grid in samplers.grids, f'unknown grid {how.grid!r}: {nearest(how.grid, samplers.grids)}')
     known,m = config.data.labelled>0,config.model
+    for name in ('guidance', 'shift', 'diffusion'):
+        require(math.isfinite(getattr(how, name)), f'{name} {getattr(how, name)}; give a finite number')
+    require(how.diffusion>=0, f'diffusion {how.diffusion}; give a number from 0, 2 for as much fresh noise as REPA')
+    require(how.seed>=0, f'seed {how.seed}; give a whole number from 0')
+    require(how.guidance!=1 or not how.weak, f'guidance 1 is none, so that the weaker run {how.weak} would not be asked; give --guidance too, such as 1.5, or leave out --weak')
+    require(how.weak or how.weak_step is None, f'checkpoint {how.weak_step} of a weaker run that is not given; give --weak too, or leave out --weak-step')
     require(known or how.guidance==1 or how.weak, f'the run is trained without labels, so that guidance {how.guidance} has nothing to exaggerate; '
             'give guidance 1, or a weaker run with --weak')
     if known: drawn_labels(how.labels, [0], m.n_classes, how.seed)
     check_average(how.average, config.optim.averages)
     samplers.time_grid(how.steps, how.last or 0., spacing(how))
+    samplers.shifted(torch.ones(1), how.shift) # also where another grid is chosen
     samplers.guided(SimpleNamespace(config=m), None, how.guidance, how.interval, how.weak)
     samplers.aligned(0, 1, rows, how.batch_size)
     pick_device(how.device)
@@ -224,9 +231,11 @@ def write_samples(
 # %% ../nbs/55_samples.ipynb #54c63269
 class Blocks:
     "The parts of one file: blocks of images, each a file named by the numbers that it holds."
-    def __init__(self, out:Path): self.out,self.parts,self.record = out,out.with_name(f'{out.name}.parts'),out.with_suffix('.json')
+    def __init__(self, out:Path): self.out,self.parts,self.record = out,out.with_name(f'{out.name}.parts'),out.with_suffix('.json' if out.suffix=='.npz' else f'{out.suffix}.json')
     def files(self): return sorted(self.parts.glob('*-*.npy'))
     def done(self)->set: return {i for o in self.files() for i in range(*map(int, o.stem.split('-')))}
+    def taken(self)->bool: return self.out.exists()
+    def whole(self, n)->bool: return self.out.is_file()
     def put(self, first, images):
         path = self.parts/f'{first:09d}-{first+len(images):09d}.npy'
         with write_atomic(path) as partial, open(partial, 'wb') as f: np.save(f, images)
@@ -241,8 +250,18 @@ class Folder:
     "A folder with a PNG file for each image."
     def __init__(self, out:Path): self.out,self.parts,self.record = out,out.with_name(f'{out.name}.parts'),out/'samples.json'
     def done(self)->set: return {int(o.stem) for o in self.out.glob('*.png') if o.stem.isdigit()}
+    def taken(self)->bool: return self.out.is_file() or self.out.is_dir() and any(self.out.iterdir())
+    def whole(self, n)->bool: return self.done().issuperset(range(n))
     def put(self, first, images): write_pngs(self.out, first, images)
     def finish(self, n, labels): write_json(self.out/'labels.json', [] if labels is None else labels.tolist())
+
+def store_at(
+    out:Path, # Where images go
+): # `Blocks` or `Folder`, not opened yet
+    "What the name asks for; `UserError` for one that promises a kind of file that is not written."
+    foreign = out.suffix.lower() in {'.npz', '.npy', *Image.registered_extensions()}
+    require(out.suffix in ('.npz', '.png') or not foreign, f'{out}: images are not written as {out.suffix}; give a file that ends in .npz (an array) or .png (one sheet), or a folder for PNG files')
+    return (Blocks if out.suffix in ('.npz', '.png') else Folder)(out)
 
 def same_plan(
     a:dict, # A record
@@ -256,17 +275,15 @@ def open_output(
     plan:dict, # Record of what is to be drawn
 )->bool: # Whether anything is left to do
     "Start or continue a set; `UserError` where something else lies there."
-    other,remedy = f'{store.out} already holds other samples','choose another --out, or remove it'
+    begun,remedy = store.parts/'plan.json','choose another --out, or remove it'
     if store.record.exists():
-        require(same_plan(read_json(store.record), plan), f'{other}; {remedy}')
-        shutil.rmtree(store.parts, ignore_errors=True)
-        return False
-    if (store.parts/'plan.json').exists():
-        require(same_plan(read_json(store.parts/'plan.json'), plan), f'{store.parts} holds the parts of another set; {remedy}')
-        return True
-    taken = any(store.out.iterdir()) if store.out.is_dir() else store.out.exists()
-    require(not taken, f'{store.out} already exists and was not begun by this command; {remedy}')
-    write_json(store.parts/'plan.json', plan)
+        require(same_plan(read_json(store.record), plan), f'{store.record} is the record of other samples; {remedy} and what it is the record of')
+        if store.whole(plan['n']):
+            shutil.rmtree(store.parts, ignore_errors=True)
+            return False
+    elif not begun.exists(): require(not store.taken(), f'{store.out} already exists and was not begun by this command; {remedy}')
+    if begun.exists(): require(same_plan(read_json(begun), plan), f'{store.parts} holds the parts of another set; {remedy}')
+    else: write_json(begun, plan)
     return True
 
 def close_output(
@@ -303,11 +320,11 @@ def sample_files(
 )->Path: # What was written
     "Draw a set of images into files, or what is missing of it; started by `torchrun` or `accelerate`, each process draws its share."
     require(n>0, f'{n} images were asked for; ask for at least one')
+    store = store_at(Path(out))
     team = Processes(how.device, timedelta(days=7)) # shares may take unlike times
     rank,world,wait = team.rank,team.world,team.wait
     require(world<=n, f'{world} processes for {n} images; start no more processes than there are images')
     sampler = Sampler(run, dataclasses.replace(how, device=str(team.device)), step)
-    store = (Blocks if Path(out).suffix in ('.npz', '.png') else Folder)(Path(out))
     plan = dict(n=n, **sampler.record())
     left = open_output(store, plan)
     wait()
