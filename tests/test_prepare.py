@@ -197,6 +197,9 @@ def test_damaged_stores_are_named(inside, sources, tmp_path):
 def test_going_on_with_another_recipe_is_refused(inside, sources, tmp_path):
     words = ['prepare', '--images', 'garments', *small, '--out', 'store']
     inside.good(*words)
+    assert 'recipe.image_size was 32 and is now 16' in complaint(inside(*words, '--size', '16'))
+    assert 'images was 20 and is now 14' in complaint(inside(*words, '--images', 'broken'))
+    inside.good(*words)
     (tmp_path/'store'/'store.json').unlink()
     assert "was 'float16' and is now 'int8'" in complaint(inside(*words, '--tokens', 'int8'))
     Image.new('L', (4, 4)).save(tmp_path/'garments'/'0 t-shirt'/'new.png')
