@@ -156,6 +156,10 @@ mistakes = {
     'too many broken': ('--images broken --tolerance 3', 'more than the 3'),
     'data set out of reach': ('--images hf:nobody/nothing', 'nobody/nothing'),
     'no images': ('', '--images'),
+    'no pixels': ('--images garments --size 0', '--size is 0; give 1 or more'),
+    'no images in a file': ('--images garments --shard 0', '--shard is 0; give 1 or more'),
+    'no images at once': ('--images garments --batch 0', '--batch is 0; give 1 or more'),
+    'no threads': ('--images garments --workers 0', '--workers is 0; give 1 or more'),
     'no store to verify': ('--verify', 'store'),
 }
 

@@ -500,6 +500,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'urepa.prepare.ahead': ('prepare.html#ahead', 'urepa/prepare.py'),
                                'urepa.prepare.asked_for': ('prepare.html#asked_for', 'urepa/prepare.py'),
                                'urepa.prepare.captioned': ('prepare.html#captioned', 'urepa/prepare.py'),
+                               'urepa.prepare.check_numbers': ('prepare.html#check_numbers', 'urepa/prepare.py'),
                                'urepa.prepare.check_space': ('prepare.html#check_space', 'urepa/prepare.py'),
                                'urepa.prepare.clear_left': ('prepare.html#clear_left', 'urepa/prepare.py'),
                                'urepa.prepare.compare_plans': ('prepare.html#compare_plans', 'urepa/prepare.py'),

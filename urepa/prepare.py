@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Recipe', 'Encoder', 'try_image', 'ahead', 'Prepare', 'asked_for', 'plan', 'compare_plans', 'hold_to_plan',
-           'open_finished', 'check_space', 'write_basis', 'clear_left', 'make_shards', 'prepare', 'finish',
-           'token_picture', 'captioned', 'inspect']
+           'open_finished', 'check_numbers', 'check_space', 'write_basis', 'clear_left', 'make_shards', 'prepare',
+           'finish', 'token_picture', 'captioned', 'inspect']
 
 # %% ../nbs/14_prepare.ipynb #7ee0570a
 import dataclasses,itertools,json,os,shutil,sys
@@ -210,6 +210,16 @@ def open_finished(
     compare_plans(out, *[{k:o[k] for k in planned if k in standing} for o in (standing, planned)])
     return store
 
+def check_numbers(
+    recipe:Recipe, # What is kept of every image
+    tolerance:int, # Broken images that are put up with
+    workers:int, # Threads that read images
+):
+    "`UserError` where a count is too small to count with."
+    counts,choices = dict(size=recipe.image_size, shard=recipe.shard, batch=recipe.batch, workers=workers),dict(grid=recipe.grid, tolerance=tolerance)
+    for least,options in enumerate((choices, counts)):
+        for name,value in options.items(): require(value>=least, f'--{name} is {value}; give {least} or more')
+
 def check_space(
     source:Source, # Where images come from
     encoder:Encoder, # What is kept
@@ -283,6 +293,7 @@ def prepare(
 )->Store: # Finished
     "Make a store, go on with it, or open it where it is finished."
     out = Path(out)
+    check_numbers(recipe, tolerance, workers)
     if (out/'store.json').exists(): return open_finished(out, source, recipe)
     team = Processes(str(device), timedelta(days=7)) # shards may take unlike times
     encoder = Encoder(recipe, team.device, teacher)
