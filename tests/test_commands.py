@@ -50,6 +50,8 @@ mistakes = {
     'no such device': ('train tiny --out run --run.device cuda:77', 'cuda:77'),
     'sampling no run': ('sample nowhere --out run', 'nowhere'),
     'scoring no run': ('evaluate nowhere', 'nowhere'),
+    'timing on no such device': ('bench --device cuda:77 --out run', 'cuda:77'),
+    'timing no images': ('bench --batch 0 --out run', '--batch is 0'),
     'writing below a file': ('train tiny --out file/run', 'file'),
 }
 
