@@ -50,6 +50,10 @@ mistakes = {
     'no such device': ('train tiny --out run --run.device cuda:77', 'cuda:77'),
     'sampling no run': ('sample nowhere --out run', 'nowhere'),
     'scoring no run': ('evaluate nowhere', 'nowhere'),
+    'timing on no such device': ('bench --device cuda:77 --out run', 'cuda:77'),
+    'timing no images': ('bench --batch 0 --out run', '--batch is 0'),
+    'scoring no images': ('demo --count 0 --out run', '0 images'),
+    'no such weights': ('evaluate file --features inception --weights nofile.pth', 'nofile.pth does not exist'),
     'writing below a file': ('train tiny --out file/run', 'file'),
 }
 
@@ -101,6 +105,13 @@ def steps_logged(folder):
     log = folder/'log.jsonl'
     return len(log.read_text().splitlines()) if log.exists() else 0
 
+def stopped(urepa, folder, after, how, *words):
+    "A command that trains in `folder`, stopped once so many steps are logged."
+    process = subprocess.Popen([scripts/'urepa', *words, '--out', folder.name], cwd=folder.parent, env=urepa.env, stderr=subprocess.PIPE, text=True)
+    while steps_logged(folder)<after and process.poll() is None: time.sleep(.005)
+    process.send_signal(how)
+    return subprocess.CompletedProcess([], process.wait(60), '', process.stderr.read())
+
 def held(folder):
     "The last checkpoint's tensors by checksum, and the log without its clock."
     newest = sorted((folder/'checkpoints').iterdir())[-1]
@@ -109,21 +120,22 @@ def held(folder):
 
 def test_resume_equals_never_having_stopped(urepa, tmp_path):
     "Stopped at random steps, by Ctrl-C and by SIGKILL, and continued: the same weights, optimizer and log, bit for bit."
-    words = ['train', 'tiny', '--optim.steps', '120', '--run.save-every', '25', '--run.log-every', '1', '--out']
-    urepa.good(*words, 'whole')
+    words = ['train', 'tiny', '--optim.steps', '120', '--run.save-every', '25', '--run.log-every', '1']
+    urepa.good(*words, '--out', 'whole')
     for how in (signal.SIGINT, signal.SIGKILL):
         folder, stop = tmp_path/how.name, random.randrange(5, 100)
-        process = subprocess.Popen([scripts/'urepa', *words, how.name], cwd=tmp_path, env=urepa.env, stderr=subprocess.PIPE, text=True)
-        while steps_logged(folder)<stop and process.poll() is None: time.sleep(.005)
-        process.send_signal(how)
-        done = subprocess.CompletedProcess([], process.wait(60), '', process.stderr.read())
+        done = stopped(urepa, folder, stop, how, *words)
         if how==signal.SIGINT: assert '--resume' in complaint(done, 130)
         else: assert done.returncode==-signal.SIGKILL, f'ended with {done.returncode} before it was stopped at step {stop}:\n{done.stderr[-2000:]}'
         assert steps_logged(folder)<120
-        urepa.good(*words, how.name, '--resume')
+        urepa.good(*words, '--out', how.name, '--resume')
         assert held(folder)==held(tmp_path/'whole'), f'stopped by {how.name} after step {stop}'
 
 def test_demo(urepa, tmp_path):
-    urepa.good('demo', '--steps', '12', '--count', '100', '--out', 'demo')
+    "Stopped, and called again."
+    words = ['demo', '--steps', '60', '--count', '100']
+    told = complaint(stopped(urepa, tmp_path/'demo', 1, signal.SIGINT, *words), 130)
+    assert told.endswith('repeat the command to continue'), told
+    urepa.good(*words, '--out', 'demo')
     page = (tmp_path/'demo'/'report.html').read_text(encoding='utf-8')
     assert 'data:image/png;base64,' in page and not [o for o in ('src="http', "src='http", '<link') if o in page], 'the report needs files beside it'

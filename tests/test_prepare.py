@@ -156,6 +156,10 @@ mistakes = {
     'too many broken': ('--images broken --tolerance 3', 'more than the 3'),
     'data set out of reach': ('--images hf:nobody/nothing', 'nobody/nothing'),
     'no images': ('', '--images'),
+    'no pixels': ('--images garments --size 0', '--size is 0; give 1 or more'),
+    'no images in a file': ('--images garments --shard 0', '--shard is 0; give 1 or more'),
+    'no images at once': ('--images garments --batch 0', '--batch is 0; give 1 or more'),
+    'no threads': ('--images garments --workers 0', '--workers is 0; give 1 or more'),
     'no store to verify': ('--verify', 'store'),
 }
 
@@ -196,6 +200,9 @@ def test_damaged_stores_are_named(inside, sources, tmp_path):
 
 def test_going_on_with_another_recipe_is_refused(inside, sources, tmp_path):
     words = ['prepare', '--images', 'garments', *small, '--out', 'store']
+    inside.good(*words)
+    assert 'recipe.image_size was 32 and is now 16' in complaint(inside(*words, '--size', '16'))
+    assert 'images was 20 and is now 14' in complaint(inside(*words, '--images', 'broken'))
     inside.good(*words)
     (tmp_path/'store'/'store.json').unlink()
     assert "was 'float16' and is now 'int8'" in complaint(inside(*words, '--tokens', 'int8'))

@@ -23,7 +23,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor,nn
 from .align import cosine,token_loss
 from .config import Align,Config,Data,Model,Optim,Run,preset,presets
-from .core import UserError,generator,matmul_speed,progress,provenance,require,write_json
+from .core import UserError,generator,matmul_speed,pick_device,progress,provenance,require,write_json
 from .ema import EMA
 from .flow import add_noise,velocity_target
 from .images import to_model
@@ -197,7 +197,7 @@ def memory(
     device:str='cpu', # Whose
 )->dict: # Bytes: `now` and `peak`
     "Memory of this process, or of its GPU."
-    if device!='cpu': return dict(now=torch.cuda.memory_allocated(), peak=torch.cuda.max_memory_allocated())
+    if device!='cpu': return dict(now=torch.cuda.memory_allocated(device), peak=torch.cuda.max_memory_allocated(device))
     status = Path('/proc/self/status')
     if not status.exists(): return dict.fromkeys(('now', 'peak'), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) # macOS counts bytes
     found = dict(o.split(':', 1) for o in status.read_text().splitlines())
@@ -208,7 +208,7 @@ def clock(
 )->float: # Seconds
     "Processor time where it tells the cost, wall-clock time elsewhere."
     if device=='cpu': return time.process_time() if torch.get_num_threads()==1 else time.perf_counter()
-    torch.cuda.synchronize()
+    torch.cuda.synchronize(device)
     return time.perf_counter()
 
 def measure(
@@ -388,6 +388,9 @@ def bench(
 ):
     "Measure, and write down what was measured where."
     require(student in students and teacher in teachers, f"student {student!r} and teacher {teacher!r}; choose from {', '.join(students)}, and from {', '.join(teachers)}")
+    for name,value in dict(batch=batch, turns=turns).items(): require(value>0, f'--{name} is {value}; give 1 or more')
+    device = str(pick_device(device)).removesuffix(':0')
+    require(device.partition(':')[0] in ('cpu', 'cuda'), f'no time is measured on device {device!r}; choose cpu or cuda')
     half = ('recompute', 'bfloat16')
     rows = table_rows(half if device=='cpu' else (*half, 'compile')) # a CPU's compiler takes minutes, and gains nothing here
     tables = [dict(student=student, teacher=teacher, batch=batch, device=device, rows=measure_table(student, teacher, batch, device, rows, turns))]

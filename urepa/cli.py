@@ -25,12 +25,13 @@ def demo(
     seed:int=0, # Names every random draw
 ):
     "Train the `fashion` preset with U-REPA on the embedded images, sample it, score it, and write a report."
-    from urepa.evaluate import describe,score_run
+    from urepa.evaluate import check_count,describe,score_run
     from urepa.report import write_report
     from urepa.samples import draw,write_samples
+    check_count(count)
     start = time.perf_counter()
     config = replace_fields(preset('fashion'), {'optim.steps':steps, 'run.seed':seed, 'run.save_every':-(-steps//6)})
-    run_training(config, out, resume=(out/'config.json').exists())
+    run_training(config, out, (out/'config.json').exists(), 'repeat the command')
     write_samples(*draw(out, 100), out/'samples')
     score = score_run(out, count, show=True)
     print(describe(score))
@@ -41,13 +42,14 @@ def run_training(
     config:Config, # What to train
     out:Path, # Run folder
     resume:bool, # Continue what stands there
+    again:str='repeat the command with --resume', # How to go on
 ):
     "Train, and say how to go on if it was stopped."
     from urepa.train import saved_steps,train
     from urepa.watch import watcher
     train(config, out, resume, watch=watcher(config))
     done = saved_steps(out)[-1]
-    if done<config.optim.steps: raise KeyboardInterrupt(f'stopped after step {done:,} of {config.optim.steps:,}, nothing is lost; repeat the command with --resume to continue')
+    if done<config.optim.steps: raise KeyboardInterrupt(f'stopped after step {done:,} of {config.optim.steps:,}, nothing is lost; {again} to continue')
 
 def train(
     config:Config, # The preset, or --config RUN/config.json, with its fields as options

@@ -301,6 +301,7 @@ class Inception(nn.Module):
     ):
         super().__init__()
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3,URL_INCEPTION_V3 # seconds to import
+        require(path is None or Path(path).is_file(), f"{path} does not exist; give the file with Inception's weights")
         path = Path(path or Path(torch.hub.get_dir())/'checkpoints'/URL_INCEPTION_V3.split('/')[-1])
         remedy = f'download {URL_INCEPTION_V3} and give the file with --weights'
         here = path.exists()
