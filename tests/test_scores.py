@@ -167,6 +167,7 @@ mistakes = {
     'reference of another resolution': ('evaluate grey.npz --reference sixty.npz', 'one resolution'),
     'exporting no run': ('export nowhere --out model', 'is not a run folder'),
     'no reference': ('evaluate grey.npz --reference nowhere.npz', 'does not exist'),
+    'record of the samples': ('evaluate grey.npz --out grey.json', 'is the record of grey.npz'),
     'no covariance': ('evaluate grey.npz --reference half.npz', 'half.npz holds no statistics'),
     'mean that is text': ('evaluate grey.npz --reference text.npz', 'text.npz holds no statistics'),
     'mean that is NaN': ('evaluate grey.npz --reference nan.npz', 'nan.npz holds no statistics'),

@@ -142,6 +142,7 @@ def check_evaluation(
     require(not (samples/'model_index.json').exists(), f'{samples} is an exported network; draw images first: urepa sample {samples} --n {n or 5000} --out samples.npz, then urepa evaluate samples.npz')
     require(run or (n is None and step is None and how==plain), f'{samples} is no run folder, so that --n, --step and options of sampling have nothing to act on; leave them out')
     require(weights is None or features!='fashion', 'the embedded nets bring their own weights; leave out --weights, or choose inception or dinov2')
+    require(out is None or out.resolve() not in [o.resolve() for o in (samples.with_suffix('.json'), samples/'samples.json')], f'{out} is the record of {samples}, which says how it was drawn; give another --out')
     if statistics is None: return
     require(features!='fashion', 'statistics are of one net; choose --features inception or dinov2')
     require(out is None and not run, f'--statistics stores what {samples} looks like and scores nothing; give images, and leave out --out')
