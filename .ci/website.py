@@ -31,15 +31,17 @@ class Names:
             for cell, parts in exported(nb):
                 for name,code in parts: self.places.setdefault(name, []).append(path)
 
-    def line(self, module, name): # e.g. 'urepa/align.py#L12'
-        tree = ast.parse((root/'urepa'/f'{module}.py').read_text(encoding='utf-8')).body
-        return f'urepa/{module}.py#L' + str(next(o.lineno for o in tree if isinstance(o, definitions) and o.name==name))
+    def line(self, module, name): # e.g. 'urepa/align/token.py#L12'
+        file = f"urepa/{module.replace('.', '/')}.py"
+        tree = ast.parse((root/file).read_text(encoding='utf-8')).body
+        return f'{file}#L' + str(next(o.lineno for o in tree if isinstance(o, definitions) and o.name==name))
 
     def page(self, text, here):
-        "Page and heading for what prose names: on this page, else on the first that has it; `urepa.align` is a page."
+        "Page and heading for what prose names: on this page, else on the first that has it; `urepa.align.token` is a page."
         parts = text.removesuffix('()').split('.')
-        if parts[0]=='urepa' and len(parts)>1 and parts[1] in self.modules:
-            parts, places = parts[2:], [self.modules[parts[1]]]
+        rooms = [n for n in (3, 2) if parts[0]=='urepa' and '.'.join(parts[1:n]) in self.modules]
+        if rooms:
+            places, parts = [self.modules['.'.join(parts[1:rooms[0]])]], parts[rooms[0]:]
             if not parts: return places[0]
         else: places = self.places.get(parts[0], [])
         return f'{here if here in places else places[0]}#{parts[0].lower()}' if places else None

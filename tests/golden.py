@@ -8,14 +8,15 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 # ---- The package: the only section that has to be ported ------------------------------------------------------------------------------
 
-from urepa.batches import TrainingData
+from urepa.data.batches import TrainingData
 from urepa.config import preset, replace_fields
-from urepa.core import generator
-from urepa.flow import paths
-from urepa.objective import build_objective
+from urepa.machine import generator
+from urepa.flow.paths import paths
+from urepa.training.build import build_objective
 from urepa.processes import Processes
-from urepa.sample import sample, solvers
-from urepa.train import State
+from urepa.flow.sample import sample
+from urepa.flow.solvers import solvers
+from urepa.training.train import State
 
 configs = { # name → preset, and what differs from it
     'tiny': ('tiny', {}),

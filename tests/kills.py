@@ -4,18 +4,19 @@
 
 After each kill: every checkpoint under its name is whole, none is lost, the log has no hole. At the end: the same weights, averages,
 optimizer and log, bit for bit, as a run that nobody disturbed. The lives are forks of this process, which has imported all they need."""
-import argparse, json, os, random, signal, tempfile, time
+import argparse, os, random, signal, tempfile, time
 from hashlib import sha256
 from pathlib import Path
 
 os.environ.update(OMP_NUM_THREADS='1', HF_HUB_OFFLINE='1')
 import torch
-from urepa import checkpoint
-from urepa.config import presets, replace_fields, to_dict
-from urepa.core import progress, provenance, write_json
-from urepa.images import embedded_source
-from urepa.prepare import Recipe, prepare
-from urepa.train import read_log, train
+from urepa.training.checkpoint import checkpoints, verify
+from urepa.config import presets,replace_fields,to_dict
+from urepa.core import progress,provenance,write_json
+from urepa.data.images import embedded_source
+from urepa.data.prepare import Recipe,prepare
+from urepa.training.run import read_log
+from urepa.training.train import train
 
 def live(config, folder):
     "Begin a life: train in a process of its own."
@@ -53,8 +54,8 @@ def kill_within(child, folder, old, life, within):
 
 def look(folder, before):
     "Steps of the checkpoints, and of the log; complains of what is lost or half."
-    found = checkpoint.checkpoints(folder/'checkpoints')
-    for o in found: checkpoint.verify(o)
+    found = checkpoints(folder/'checkpoints')
+    for o in found: verify(o)
     steps, logged = [int(o.name) for o in found], [o['step'] for o in read_log(folder)]
     assert max(steps, default=0)>=before, f'checkpoint {before} is lost, {steps} are left'
     assert logged==list(range(1, len(logged)+1)), f'the log has a hole: {logged}'
@@ -63,7 +64,7 @@ def look(folder, before):
 
 def held(folder):
     "The last checkpoint's tensors by checksum, and the log without its clock."
-    newest = checkpoint.checkpoints(folder/'checkpoints')[0]
+    newest = checkpoints(folder/'checkpoints')[0]
     log = [{k:v for k,v in o.items() if k!='seconds'} for o in read_log(folder)]
     return newest.name, {str(o.relative_to(newest)):sha256(o.read_bytes()).hexdigest() for o in newest.rglob('*.safetensors')}, log
 

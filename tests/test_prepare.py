@@ -6,10 +6,10 @@ import torch
 from PIL import Image
 from checkout import run, scripts
 from test_commands import complaint, urepa # noqa: F401 (the fixture)
-from urepa.cli import main
-from urepa.core import read_json, sha256
-from urepa.images import class_names, fashion
-from urepa.store import Store
+from urepa.app.cli import main
+from urepa.core import read_json,sha256
+from urepa.data.images import class_names,fashion
+from urepa.data.store import Store
 
 @pytest.fixture
 def inside(tmp_path, monkeypatch, capsys):

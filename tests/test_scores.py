@@ -9,9 +9,9 @@ from checkout import read_pages, scripts
 @pytest.fixture(scope='module')
 def made(tmp_path_factory):
     "Two seeds of a run, and a file in the layout of Inception's weights with random numbers."
-    from urepa.config import preset, replace_fields
-    from urepa.features import random_inception
-    from urepa.train import train
+    from urepa.config import preset,replace_fields
+    from urepa.score.features import random_inception
+    from urepa.training.train import train
     folder = tmp_path_factory.mktemp('made')
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('UREPA_CACHE', str(folder/'cache'))
@@ -22,7 +22,7 @@ def made(tmp_path_factory):
 @pytest.fixture
 def urepa(tmp_path, monkeypatch, capsys):
     "The command, in this process; `urepa.refused` for what it must not do."
-    from urepa.cli import main
+    from urepa.app.cli import main
     monkeypatch.chdir(tmp_path)
     def call(*words):
         main([str(o) for o in words])
@@ -108,11 +108,11 @@ def test_exported_pipeline(urepa, made, tmp_path):
     code = """
 import numpy as np
 {opened}
-from urepa.sample import image_generators
+from urepa.flow.sample import image_generators
 images = pipe(class_labels=[i%10 for i in range(12)], guidance_scale=1.65, guidance_interval=(0, .7), num_inference_steps=4, solver='heun', generator=image_generators(0, range(12))).images
 assert (np.load('a.npz')['arr_0'][...,0]==np.stack([np.asarray(o) for o in images])).all()
 """
-    for opened, runs in (("from urepa.pipeline import UREPAPipeline; pipe = UREPAPipeline.from_pretrained('model')", False), # none of the folder's code
+    for opened, runs in (("from urepa.app.pipeline import UREPAPipeline; pipe = UREPAPipeline.from_pretrained('model')", False), # none of the folder's code
                          ("from diffusers import DiffusionPipeline; pipe = DiffusionPipeline.from_pretrained('model', trust_remote_code=True)", True)):
         subprocess.run([sys.executable, '-c', code.format(opened=opened)], check=True, cwd=tmp_path, timeout=300, env=dict(os.environ, HF_MODULES_CACHE=str(tmp_path/'modules')))
         assert (tmp_path/'modules').exists()==runs
@@ -122,9 +122,9 @@ assert (np.load('a.npz')['arr_0'][...,0]==np.stack([np.asarray(o) for o in image
 def test_adms_published_numbers_have_a_road(made, tmp_path, monkeypatch):
     "The function that is to repeat them, on small files of ADM's form and random weights: it fetches, scores, and names what is published."
     import torch
+    from urepa.score import evaluate
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
-    from urepa import evaluate
-    from urepa.features import Inception
+    from urepa.score.features import Inception
     page = next(o for o in read_pages() if o.name=='62_evaluate')
     cell = next(o for o in page.code if 'def adm_scores' in o)
     assert [o for o in page.code if o.startswith('#| net') and 'adm_scores(' in o and 'published' in o]
@@ -276,8 +276,8 @@ def test_latents_as_images(urepa, made, tmp_path):
     shutil.rmtree(tmp_path/'vae') # the folder brings its own
     urepa('sample', 'model', '--n', 100, '--steps', 1, '--out', 'model.npz')
     assert digest(tmp_path/'model.npz')==digest(tmp_path/'32.npz')
-    from urepa.pipeline import UREPAPipeline
-    from urepa.sample import image_generators
+    from urepa.app.pipeline import UREPAPipeline
+    from urepa.flow.sample import image_generators
     images = UREPAPipeline.from_pretrained(tmp_path/'model')(class_labels=[i%10 for i in range(4)], num_inference_steps=1, solver='heun', generator=image_generators(0, range(4))).images
     assert (np.stack([np.asarray(o) for o in images])==np.load(tmp_path/'32.npz')['arr_0'][:4,...,0]).all()
 

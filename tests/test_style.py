@@ -43,9 +43,10 @@ def problems(page):
     for output in page.outputs:
         if output['output_type']=='error' or 'Traceback (most recent call last)' in as_text(output): yield 'it stores an error; run it again: make pages'
     if not page.module: return
-    if page.name!=f'{page.name[:3]}{page.module}' or not re.match(r'\d\d_', page.name):
-        yield f'it exports {page.module}; its name has to be two digits, an underscore and {page.module}'
-    if not re.fullmatch(r'#\| default_exp \w+', page.code[0].strip()): yield 'its first code cell has to be `#| default_exp` alone'
+    *folders, room = page.module.split('.')
+    if not re.fullmatch(rf"{'/'.join([*folders, ''])}\d\d_{room}", page.name):
+        yield f'it exports {page.module}; it has to lie in the folder of that name, and be called two digits, an underscore and {room}'
+    if not re.fullmatch(r'#\| default_exp [\w.]+', page.code[0].strip()): yield 'its first code cell has to be `#| default_exp` alone'
     if not any(map(lesson, page.lessons)): yield 'it exports and has no lesson that asserts'
     if not page.outputs: yield 'it stores no output; run it: make pages'
 

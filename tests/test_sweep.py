@@ -1,5 +1,5 @@
 "A sweep that is killed: its processes end with it, and the next call goes on."
-import json, os, signal, subprocess, time
+import json, os, subprocess, time
 import psutil
 from checkout import root, scripts, succeed
 
@@ -36,7 +36,7 @@ def test_a_killed_sweep_ends_whole_and_goes_on(tmp_path):
 def test_the_repositorys_own_sweeps_could_begin():
     "All rows but those that say they wait for a store."
     from urepa.core import UserError
-    from urepa.sweep import check_row, read_sweep
+    from urepa.score.sweep import check_row,read_sweep
     told = {}
     for path in (root/'nbs'/'experiments').glob('*.toml'):
         sweep = read_sweep(path)

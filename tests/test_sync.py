@@ -8,8 +8,8 @@ def contents(folder):
 
 def test_export_changes_nothing(tmp_path):
     copy = copy_to(tmp_path/'urepa')
-    for module in (copy/'urepa').glob('*.py'):
-        if module.name!='__init__.py': module.unlink() # a module whose page is gone would stay otherwise
+    for module in (copy/'urepa').rglob('*.py'):
+        if module.parent.name!='urepa' or module.name!='__init__.py': module.unlink() # a module whose page is gone would stay otherwise
     for step in ('nbdev-clean', 'nbdev-export'): succeed(scripts/step, cwd=copy)
     here, there = contents(root), contents(copy)
     differ = sorted(o for o in here.keys()|there.keys() if here.get(o)!=there.get(o))
@@ -24,14 +24,25 @@ def test_readme_is_the_index_page():
     written = succeed(scripts/'python', root/'.ci'/'readme.py', '--print')
     assert (root/'README.md').read_text(encoding='utf-8')==written, 'README.md differs from nbs/index.ipynb; change the page, then: make export'
 
-def rooms(tree):
-    "Modules of the package that a module imports: nbdev writes `from .core import …` and `from . import flow`."
+def rooms(tree, module):
+    "Modules of the package that a module imports: nbdev writes `from ..core import …`, and `from . import layers` for a neighbour."
     for o in ast.walk(tree):
-        if isinstance(o, ast.ImportFrom) and o.level==1: yield from [o.module] if o.module else [a.name for a in o.names]
+        if isinstance(o, ast.ImportFrom) and o.level:
+            above = module.split('.')[:-o.level]
+            yield from ['.'.join([*above, o.module])] if o.module else ['.'.join([*above, a.name]) for a in o.names]
+
+def digits(page): return page.split('/')[-1][:2]
 
 def test_modules_import_only_rooms_before_them():
     pages = {o.module:o.name for o in read_pages() if o.module}
-    imported = {o:set(rooms(ast.parse((root/'urepa'/f'{o}.py').read_text(encoding='utf-8')))) for o in pages}
-    assert 'core' in imported['unet'], 'no imports were recognised; has nbdev changed how it writes them?'
-    wrong = [f'{pages[o]} imports {pages.get(used, used)}' for o in pages for used in imported[o] if pages.get(used, '~')>pages[o]]
+    def tree(module): return ast.parse((root/'urepa'/f"{module.replace('.', '/')}.py").read_text(encoding='utf-8'))
+    imported = {o:set(rooms(tree(o), o)) for o in pages}
+    assert {'core', 'nets.layers'}<=imported['nets.unet'], 'no imports were recognised; has nbdev changed how it writes them?'
+    unknown = [f'{pages[o]} imports {used}' for o in pages for used in imported[o] if used not in pages]
+    assert not unknown, f'{unknown}, which no page exports'
+    wrong = [f'{pages[o]} imports {pages[used]}' for o in pages for used in imported[o] if digits(pages[used])>=digits(pages[o])]
     assert not wrong, f'{wrong}: a room imports only from rooms before it'
+
+def test_two_digits_are_one_room():
+    found = [digits(o.name) for o in read_pages() if o.module]
+    assert len(found)==len(set(found)), f'{sorted(o for o in found if found.count(o)>1)} stand before two pages each'

@@ -2,7 +2,7 @@
 import json, os, shutil, signal, subprocess, sys, time
 import psutil
 import pytest
-from checkout import root, run, scripts, succeed
+from checkout import root, scripts, succeed
 
 def logged(folder): return [json.loads(o) for o in (folder/'log.jsonl').read_text().splitlines()] if (folder/'log.jsonl').exists() else []
 
@@ -15,7 +15,7 @@ def cache(tmp_path, monkeypatch):
 @pytest.fixture
 def urepa(tmp_path, monkeypatch, capfd, cache):
     "The command, in this process: what it printed and complained of; `urepa.refused` for the sentence of what it must not do."
-    from urepa.cli import main
+    from urepa.app.cli import main
     monkeypatch.chdir(tmp_path)
     def call(*words):
         main([str(o) for o in words])
@@ -111,7 +111,7 @@ def test_a_full_disk_ends_no_run(urepa, tmp_path):
 
 def refuse_after(urepa, disk, step, words):
     "Fill the disk once a step is logged; the run goes on to its end, keeps its old checkpoint, and says that the last could not be written."
-    from urepa import train as page
+    from urepa.training import run as page
     add = page.Log.add
     def fill(log, row):
         add(log, row)

@@ -2,7 +2,7 @@
 import ast, configparser, os, re, sys, zipfile
 from importlib.metadata import packages_distributions
 import pytest
-from checkout import copy_to, root, run, scripts, succeed
+from checkout import copy_to, root, scripts, succeed
 
 def requirements(*keys):
     parser = configparser.ConfigParser(delimiters=['='], interpolation=None)
@@ -20,7 +20,7 @@ def test_imports_are_required():
     "What a module imports is required; what a function imports when it is called may be optional, and then the tests have it."
     owners, lacking = packages_distributions(), []
     needed, tested = requirements('requirements'), requirements('requirements', 'dev_requirements')
-    for module in (root/'urepa').glob('*.py'):
+    for module in (root/'urepa').rglob('*.py'):
         for o in ast.parse(module.read_text(encoding='utf-8')).body:
             known = tested if isinstance(o, (ast.FunctionDef, ast.ClassDef)) else needed
             lacking += [f'{module.name} imports {top}' for top in imported(o) if not {n.lower().replace('_', '-') for n in owners.get(top, [])}&known]
@@ -34,7 +34,7 @@ def wheel(tmp_path):
 
 def test_wheel(wheel, tmp_path):
     held = set(zipfile.ZipFile(wheel).namelist())
-    wanted = {f'urepa/{o.name}' for o in (root/'urepa').glob('*.py')}
+    wanted = {o.relative_to(root).as_posix() for o in (root/'urepa').rglob('*.py')}
     wanted |= {f"urepa/assets/{o.relative_to(root/'data').as_posix()}" for o in (root/'data').rglob('*') if o.is_file()}
     assert wanted<=held, f'the wheel lacks {sorted(wanted-held)}'
     assert not (extra := sorted(o for o in held if o.split('/')[0]!='urepa' and '.dist-info/' not in o)), f'the wheel also holds {extra}'
@@ -53,10 +53,10 @@ def test_wheel(wheel, tmp_path):
     assert 'encoder' in succeed(python.parent/'urepa', 'info', 'tiny', **here)
 
 used = """
-from urepa.images import fashion
-from urepa.teachers import embedded
-from urepa.features import autoencoder, classifier
-from urepa.images import to_model
+from urepa.data.images import fashion
+from urepa.data.teachers import embedded_teacher
+from urepa.score.features import autoencoder,classifier
+from urepa.data.images import to_model
 images, labels = fashion('test')
 x = to_model(images[:4])
 assert embedded()(x).shape[0]==classifier().features(x).shape[0]==autoencoder().features(x).shape[0]==4

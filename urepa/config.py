@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['sizes', 'repa', 'fast', 'latents', 'grey', 'presets', 'Data', 'Model', 'Align', 'Optim', 'Run', 'Config', 'Sampling',
-           'size_presets', 'ladder_presets', 'nearest', 'preset', 'field_names', 'fits', 'kind_name', 'check_field',
+           'size_presets', 'ladder_presets', 'preset', 'field_names', 'fits', 'kind_name', 'check_field',
            'replace_fields', 'to_dict', 'from_dict', 'differences', 'nearest_preset']
 
 # %% ../nbs/01_config.ipynb #4684c5f8
-import dataclasses,difflib
+import dataclasses
 from dataclasses import dataclass,field
 from typing import Literal,get_args,get_origin
-from .core import UserError,require
+from .core import require
+from .core import nearest
 
 # %% ../nbs/01_config.ipynb #bb003ccd
 @dataclass(frozen=True)
@@ -265,15 +266,6 @@ presets = dict(
     **{k:v for size in sizes for k,v in size_presets(size).items()}, **ladder_presets())
 
 # %% ../nbs/01_config.ipynb #135e5989
-def nearest(
-    name:str, # What was given
-    known, # Names that exist
-)->str: # A phrase for an error message
-    "The known names most like `name`, or all of them when none is near."
-    known = list(known)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=.5) or [o for o in known if name and name.split('.')[-1] in o][:3]
-    return f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(known)}"
-
 def preset(
     name:str, # A key of `presets`
 )->Config:
