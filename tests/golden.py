@@ -25,7 +25,7 @@ configs = { # name → preset, and what differs from it
     'grown before, time-aware': ('tiny', {'align.order': 'before', 'align.time_aware': True}),
     'noise on the vp path': ('tiny', {'optim.path': 'vp', 'optim.prediction': 'noise'}),
     'dispersive, samples': ('tiny', {'align.dispersive': .25, 'align.pairs': 'samples'}),
-    'own average': ('tiny', {'align.teacher': 'own'}),
+    'own average': ('tiny', {'align.teacher': 'ema'}),
     'isotropic': ('tiny', {'model.depths': (4,), 'model.skips': False, 'model.rope': False, 'model.swiglu': False, 'model.time_scale': 1.,
                            'align.block': 2, 'align.manifold': 0.}),
 }

@@ -178,7 +178,7 @@ mistakes = {
     'sampling options for a file': ('evaluate grey.npz --steps 3', 'nothing to act on'),
     'a count for a file': ('evaluate grey.npz --n 3', 'nothing to act on'),
     'no steps': ('sample RUN --n 4 --steps 0 --out x.npz', 'at least 1'),
-    'last step before the first': ('sample RUN --n 4 --last 2 --out x.npz', 'last step'),
+    'last step before the first': ('sample RUN --n 4 --last-step 2 --out x.npz', 'last step'),
     'no shift': ('sample RUN --n 4 --shift 0 --out x', 'shift 0.0'),
     'batches of nothing': ('sample RUN --n 4 --batch-size 0 --out x.png', 'batch size 0'),
     'guidance that is NaN': ('sample RUN --n 4 --guidance nan --out x.npz', 'give a finite number'),

@@ -129,7 +129,7 @@ def fill_up(disk):
         except OSError: pass
 
 def test_steps_that_are_not_finite(urepa, tmp_path):
-    told = urepa.refused('train', 'tiny', '--optim.lr', '1e30', '--optim.clip', '1e30', '--out', 'run')
+    told = urepa.refused('train', 'tiny', '--optim.lr', '1e30', '--optim.max_grad_norm', '1e30', '--out', 'run')
     for part in ('not finite', 'velocity', 'optim.lr'): assert part in told, told
     assert logged(tmp_path/'run')[-1]['skipped']==5
     assert str(steps_kept(tmp_path/'run')[-1]) in told
@@ -144,8 +144,8 @@ def test_a_config_repeats_a_run(urepa, tmp_path):
 
 mistakes = {
     'another preset': ('train fashion --out run --resume', 'of the preset tiny, not fashion'),
-    'not shared evenly': ('train tiny --out new --optim.accumulate 3', 'optim.batch_size 16'),
-    'a loss across images': ("train tiny --out new --optim.accumulate 2 --align.pairs samples", "align.pairs 'samples'"),
+    'not shared evenly': ('train tiny --out new --optim.grad_accum 3', 'optim.batch_size 16'),
+    'a loss across images': ("train tiny --out new --optim.grad_accum 2 --align.pairs samples", "align.pairs 'samples'"),
     'no steps': ('train tiny --out new --optim.steps 0', 'optim.steps is 0'),
     'no line of a log': ('train tiny --out new --run.log-every 0', 'run.log_every is 0'),
     'a store that is none': ('train tiny --data nowhere --out new', 'nowhere is no folder'),

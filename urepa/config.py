@@ -69,7 +69,7 @@ class Model:
 class Align:
     "Alignment of one block with a frozen ViT; `weight` 0 is plain flow matching."
     teacher: str = 'embedded'
-    "'embedded', 'random' (same shape, untrained), 'pixels' (raw patches), a ViT of timm by name, NAME@FILE with a file of weights, or 'own': the run's own average (SRA)"
+    "'embedded', 'random' (same shape, untrained), 'pixels' (raw patches), a ViT of timm by name, NAME@FILE with a file of weights, or 'ema': the run's own average (SRA)"
     block: int | Literal['mid'] = 'mid'
     "aligned block, counted from 1; 'mid' is the centre of the network"
     weight: float = .5
@@ -98,26 +98,26 @@ class Align:
     "of the projector: an MLP, or one 3×3 convolution (iREPA)"
     spatial_norm: float = 0.
     "share of an image's mean token taken from the teacher's tokens before each feature is scaled to spread 1 over the image (iREPA takes 0.6); 0 leaves them as they are"
-    until: int = 0
+    stop_step: int = 0
     "step after which nothing is aligned any more and no teacher token is read (HASTE); 0 never stops"
     dispersive: float = 0.
     "weight of a loss that pushes the images' tokens of the aligned block apart, without a teacher (dispersive loss)"
-    own_block: int | Literal['mid'] = 'mid'
-    "block of the average that is the teacher, where `teacher` is 'own'"
-    own_lead: float = .2
-    "how much earlier than the network the average looks at most, where `teacher` is 'own': it sees less noise"
-    shuffled: bool = False
+    ema_block: int | Literal['mid'] = 'mid'
+    "block of the average that is the teacher, where `teacher` is 'ema'"
+    max_time_gap: float = .2
+    "how much earlier than the network the average looks at most, where `teacher` is 'ema': it sees less noise"
+    shuffle_teacher: bool = False
     "a control: align every image with the teacher tokens of another one, always the same"
 
     @property
     def reads_tokens(self)->bool:
         "Whether the tokens of a teacher come with the images."
-        return self.weight!=0 and self.teacher!='own'
+        return self.weight!=0 and self.teacher!='ema'
 
     @property
     def partner(self)->str:
         "What the block is aligned with, in words."
-        return f"block {self.own_block} of its own average" if self.teacher=='own' else f'the teacher {self.teacher}'
+        return f"block {self.ema_block} of its own average" if self.teacher=='ema' else f'the teacher {self.teacher}'
 
 # %% ../nbs/01_config.ipynb #54675ec2
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Optim:
     "optimizer steps"
     batch_size: int = 256
     "images per step, over all processes"
-    accumulate: int = 1
+    grad_accum: int = 1
     "parts in which each process takes its share of a step, one after another: less memory, the same step"
     lr: float = 1e-4
     "learning rate"
@@ -137,7 +137,7 @@ class Optim:
     "AdamW's averages"
     weight_decay: float = 0.
     "AdamW's weight decay"
-    clip: float = 1.
+    max_grad_norm: float = 1.
     "largest norm of the gradient"
     ema: float = .9999
     "decay of the averaged weights, which are the ones sampled from"
@@ -162,7 +162,7 @@ class Run:
     "what the network's products are made in; losses, norms, rotary positions, weights and averages stay float32"
     compile: bool = False
     "compile the network first: minutes before the first step, then faster on a GPU"
-    recompute: bool = False
+    gradient_checkpointing: bool = False
     "run each block again in the backward pass instead of keeping what is inside: less memory, a third more work"
     log_every: int = 20
     "steps between two lines of log.jsonl"
@@ -172,7 +172,7 @@ class Run:
     "checkpoints kept, newest first; 0 keeps all"
     keep_every: int = 0
     "checkpoints at multiples of so many steps are kept for good; 0 keeps none besides"
-    shard: bool = False
+    fsdp: bool = False
     "split weights and optimizer over the processes (FSDP2) instead of a copy in each (DDP)"
     sample_every: int = 0
     "steps between two grids of samples in RUN/samples; 0 draws none"
@@ -212,17 +212,17 @@ class Sampling:
     "run folder whose network guides in place of the null label (autoguidance)"
     weak_step: int | None = None
     "checkpoint of it; the newest by default"
-    grid: Literal['uniform', 'shifted', 'quadratic'] = 'uniform'
+    spacing: Literal['uniform', 'shifted', 'quadratic'] = 'uniform'
     "where the steps are spent: evenly, at high noise, or near the image"
     shift: float = 3.
-    "how much the shifted grid favours high noise"
-    last: float | None = None
-    "time at which the last step starts; 0.04 for euler_maruyama, what the grid says for others"
+    "how much the shifted spacing favours high noise"
+    last_step: float | None = None
+    "time at which the last step starts; 0.04 for euler_maruyama, what the spacing says for others"
     diffusion: float = 2.
     "fresh noise of euler_maruyama in multiples of t; REPA takes 2"
     precision: Literal['float32', 'bfloat16'] = 'float32'
     "arithmetic of the network"
-    state: Literal['float32', 'float64'] = 'float32'
+    solver_precision: Literal['float32', 'float64'] = 'float32'
     "arithmetic of the solver; REPA takes float64"
     compile: bool = False
     "compile the network first: a minute or more, then faster"

@@ -35,7 +35,7 @@ class Processes:
         except (RuntimeError, ValueError) as e:
             raise UserError(f'the processes cannot meet at {place} ({str(e).splitlines()[0]}); is the port in use? choose another: torchrun --master-port, or --standalone on one machine') from e
         require(a.num_processes==self.world, f'{self.world} processes were started and {a.num_processes} found each other; start them with torchrun')
-        require(a.distributed_type.startswith('MULTI_'), f"accelerate is set up for {a.distributed_type}, which is not read here; leave its --use_… options out, and pass --run.shard to split the weights")
+        require(a.distributed_type.startswith('MULTI_'), f"accelerate is set up for {a.distributed_type}, which is not read here; leave its --use_… options out, and pass --run.fsdp to split the weights")
         self.rank,self.device,self.group = a.process_index,a.device,dist.new_group(backend='gloo', timeout=patience)
 
     @property

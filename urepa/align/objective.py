@@ -84,7 +84,7 @@ class Objective(nn.Module):
     ): # This objective
         "Switch on what a config asks for to be fast, or small."
         self.half = run.precision=='bfloat16'
-        if run.recompute: self.net.enable_gradient_checkpointing()
+        if run.gradient_checkpointing: self.net.enable_gradient_checkpointing()
         if run.compile: self.read = torch.compile(self.net.forward_intermediates, dynamic=False)
         return self
 
@@ -94,7 +94,7 @@ class Objective(nn.Module):
         lead:float=.2, # How much earlier than the network it looks at most
     ): # This objective
         "Let the network's own average be the teacher."
-        require(0<=lead<=1, f'align.own_lead is {lead}; give a difference of times, from 0 to 1')
+        require(0<=lead<=1, f'align.max_time_gap is {lead}; give a difference of times, from 0 to 1')
         self.average,self.lead = partial(net.forward_intermediates, indices=[block]),lead # no part of this module: it is not trained
         return self
 
@@ -137,7 +137,7 @@ class Objective(nn.Module):
     ):
         "`UserError` where a loss compares the images of a batch and the batch comes in parts."
         crossing = 'align.dispersive' if self.dispersive else f'align.pairs {self.pairs!r}' if self.weight and self.manifold and self.pairs!='tokens' else ''
-        require(parts==1 or not crossing, f"{crossing} compares images across the batch, which comes in {parts} parts; use one process and optim.accumulate 1, "
+        require(parts==1 or not crossing, f"{crossing} compares images across the batch, which comes in {parts} parts; use one process and optim.grad_accum 1, "
             "or a loss that looks at one image at a time")
 
     def align(self,

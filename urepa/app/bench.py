@@ -249,7 +249,7 @@ def table_rows(
 )->dict: # name → `remedies`, `own`, `run`
     "The literal step, each remedy added in turn, the loop's own step, and its options."
     names,half = list(remedies),dict(precision='bfloat16')
-    some = dict(recompute=dict(recompute=True), bfloat16=half, compile=dict(compile=True))
+    some = dict(recompute=dict(gradient_checkpointing=True), bfloat16=half, compile=dict(compile=True))
     rows = {'literal':dict(remedies=[])} | {f'+ {remedies[o]}':dict(remedies=names[:i+1]) for i,o in enumerate(names)}
     rows['urepa'] = dict(remedies=['store'], own=True)
     if 'bfloat16' in options: rows['literal, bfloat16'] = dict(remedies=[], run=half)

@@ -264,7 +264,7 @@ def info(
     m,a,projector = config.model,config.align,None
     with torch.device('meta'): net = UNet(**dataclasses.asdict(m))
     grid = net.block_grid(a.block)
-    width,target = (m.width, net.block_grid(a.own_block)) if a.teacher=='own' else (token_shape(a.teacher)[0], 2*grid) if a.weight else (0, 0)
+    width,target = (m.width, net.block_grid(a.ema_block)) if a.teacher=='ema' else (token_shape(a.teacher)[0], 2*grid) if a.weight else (0, 0)
     if a.weight: projector = Projector(m.width, width, a.hidden, grid, target, a.order, a.mode, a.time_aware, a.layers)
     told = describe(m, projector, a.block)
     unit,scale = ('G', 1e9) if told['total']>1e9 else ('M', 1e6)

@@ -276,7 +276,7 @@ class TrainingData:
         rows = self.data.read(index, ('moments', 'label', *wanted))
         y = rows['label'].clone()
         if self.shown is not None: y[~self.shown[index]] = o.model.n_classes
-        if o.align.shuffled and wanted: rows = dict(rows, **self.data.read((index+len(self)//2)%len(self), wanted))
+        if o.align.shuffle_teacher and wanted: rows = dict(rows, **self.data.read((index+len(self)//2)%len(self), wanted))
         z = self.data.tokens({k:to_device(v, self.device) for k,v in rows.items()}) if wanted else None
         return self.latents(rows['moments'], step, part),to_device(y, self.device),z
 
@@ -300,5 +300,5 @@ class TrainingData:
         step:int, # Counted from 0
     )->tuple: # For `read`; none where nothing is aligned
         "The tensors that teacher tokens are made of."
-        stopped = 0<self.config.align.until<=step
+        stopped = 0<self.config.align.stop_step<=step
         return tuple(k for k in ('tokens', 'scale') if self.teacher and not stopped and (k in self.data.meta['tensors'] or k=='tokens'))

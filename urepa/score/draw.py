@@ -92,7 +92,7 @@ def spacing(
     how:Sampling, # How images are drawn
 ): # For `time_grid`
     "Where the steps are spent."
-    return partial(shifted, shift=how.shift) if how.grid=='shifted' else spacings[how.grid]
+    return partial(shifted, shift=how.shift) if how.spacing=='shifted' else spacings[how.spacing]
 
 def check_sampling(
     how:Sampling, # How images are to be drawn
@@ -100,7 +100,7 @@ def check_sampling(
 ):
     "`UserError` for what cannot be drawn so, before there are weights to draw with."
     require(how.solver in solvers, f'unknown solver {how.solver!r}: {nearest(how.solver, solvers)}')
-    require(how.grid in spacings, f'unknown grid {how.grid!r}: {nearest(how.grid, spacings)}')
+    require(how.spacing in spacings, f'unknown spacing {how.spacing!r}: {nearest(how.spacing, spacings)}')
     known,m = config.data.labelled>0,config.model
     for name in ('guidance', 'shift', 'diffusion'):
         require(math.isfinite(getattr(how, name)), f'{name} {getattr(how, name)}; give a finite number')
@@ -112,7 +112,7 @@ def check_sampling(
             'give guidance 1, or a weaker run with --weak')
     if known: drawn_labels(how.labels, [0], m.n_classes, how.seed)
     check_average(how.average, config.optim.averages)
-    time_grid(how.steps, how.last or 0., spacing(how))
+    time_grid(how.steps, how.last_step or 0., spacing(how))
     shifted(torch.ones(1), how.shift) # also where another grid is chosen
     guided(SimpleNamespace(config=m), None, how.guidance, how.interval, how.weak)
     row_batches(0, 1, rows, how.batch_size)
@@ -167,7 +167,7 @@ class Sampler:
         o = self.how
         solver = partial(euler_maruyama, diffusion=lambda t: o.diffusion*t) if o.solver=='euler_maruyama' else solvers[o.solver]
         return to_u8(sample(self.call, self.labels(first, count), o.seed, first, o.steps, solver, o.guidance, o.interval, o.batch_size,
-            paths[self.config.optim.path], self.config.optim.prediction, o.last, getattr(torch, o.state),
+            paths[self.config.optim.path], self.config.optim.prediction, o.last_step, getattr(torch, o.solver_precision),
             torch.bfloat16 if o.precision=='bfloat16' else None, show, spacing(o), self.weak, rows=rows, decode=self.codec.decode))
 
     def record(self)->dict: # What JSON holds

@@ -122,9 +122,9 @@ def check_training(
     told,shape = data.meta['teacher'],(0, 0)
     if align.reads_tokens: shape = (told['width'],told['grid']) if told else token_shape(align.teacher, max(1, data.size//16))
     with torch.device('meta'): objective = build_objective(config, *shape)
-    objective.check_parts(optim.accumulate)
+    objective.check_parts(optim.grad_accum)
     Averages(objective.net, optim.ema, optim.averages)
-    if align.teacher=='own': objective.follow(objective.net, align.own_block, align.own_lead)
+    if align.teacher=='ema': objective.follow(objective.net, align.ema_block, align.max_time_gap)
     return data
 
 def check_row(

@@ -19,15 +19,15 @@ from ..machine import seeded
 # %% ../../nbs/training/52_build.ipynb #76eff884
 def build_objective(
     config:Config, # A whole run
-    teacher_width:int=0, # Features of a teacher token; the network's own where the teacher is `'own'`
+    teacher_width:int=0, # Features of a teacher token; the network's own where the teacher is `'ema'`
     teacher_grid:int=0, # Teacher tokens per side, likewise
 )->Objective: # With a projector only where `align.weight` is not 0
     "Network, projector and objective that a config describes."
     align,optim,seed = config.align,config.optim,config.run.seed
     net = seeded(lambda: UNet(**dataclasses.asdict(config.model)), seed, 'net')
     grid = net.block_grid(align.block)
-    if align.teacher=='own': teacher_width,teacher_grid = config.model.width,net.block_grid(align.own_block)
-    require(align.teacher!='own' or not align.shuffled, "align.shuffled takes another image's stored tokens, and the teacher 'own' stores none; leave it out")
+    if align.teacher=='ema': teacher_width,teacher_grid = config.model.width,net.block_grid(align.ema_block)
+    require(align.teacher!='ema' or not align.shuffle_teacher, "align.shuffle_teacher takes another image's stored tokens, and the teacher 'ema' stores none; leave it out")
     require(not align.weight or teacher_grid>=grid, f'the teacher {align.teacher} has {teacher_grid}×{teacher_grid} tokens, fewer than the {grid}×{grid} of block {align.block}; choose a deeper block, or prepare with a teacher of a larger grid')
     target = grid if align.resize=='teacher' else teacher_grid
     make = lambda: Projector(config.model.width, teacher_width, align.hidden, grid, target, align.order, align.mode, align.time_aware, align.layers)

@@ -20,7 +20,7 @@ from ..nets.unet import UNet
 from .checkpoint import checkpoints,latest,load_checkpoint,load_weights
 
 # %% ../../nbs/training/53_run.ipynb #700df404
-may_change = ('optim.steps', 'data.store', 'optim.accumulate', 'run.device', 'run.log_every', 'run.save_every', 'run.keep', 'run.keep_every', 'run.shard', 'run.compile', 'run.recompute',
+may_change = ('optim.steps', 'data.store', 'optim.grad_accum', 'run.device', 'run.log_every', 'run.save_every', 'run.keep', 'run.keep_every', 'run.fsdp', 'run.compile', 'run.gradient_checkpointing',
               'run.sample_every', 'run.score_every', 'run.trackers')
 
 def check_run(
@@ -43,17 +43,17 @@ def check_parts(
     world:int, # Processes
 )->int: # Images of a part
     "`UserError` unless a batch can be shared evenly."
-    size,n = config.optim.batch_size,config.optim.accumulate
+    size,n = config.optim.batch_size,config.optim.grad_accum
     require(size%(world*n)==0, f'optim.batch_size {size} cannot be shared evenly by {world} process{"es"*(world>1)} in {n} part{"s"*(n>1)} each; choose a multiple of {world*n}, '
             f'such as {-(-size//(world*n))*world*n}')
     return size//(world*n)
 
 ranges = { # what to give, how to tell, and for which fields
-    '1 or more': (lambda v: v>=1, ('optim.steps', 'optim.batch_size', 'optim.accumulate', 'align.hidden', 'run.log_every', 'run.save_every')),
-    '0 or more': (lambda v: v>=0, ('data.limit', 'data.window', 'align.weight', 'align.token', 'align.manifold', 'align.until', 'align.dispersive', 'optim.warmup', 'optim.weight_decay',
+    '1 or more': (lambda v: v>=1, ('optim.steps', 'optim.batch_size', 'optim.grad_accum', 'align.hidden', 'run.log_every', 'run.save_every')),
+    '0 or more': (lambda v: v>=0, ('data.limit', 'data.window', 'align.weight', 'align.token', 'align.manifold', 'align.stop_step', 'align.dispersive', 'optim.warmup', 'optim.weight_decay',
         'run.seed', 'run.keep', 'run.keep_every', 'run.sample_every', 'run.score_every')),
-    'a number above 0': (lambda v: v>0, ('model.time_scale', 'optim.lr', 'optim.clip')),
-    'a number from 0 to 1': (lambda v: 0<=v<=1, ('align.spatial_norm', 'align.own_lead', 'optim.label_dropout')),
+    'a number above 0': (lambda v: v>0, ('model.time_scale', 'optim.lr', 'optim.max_grad_norm')),
+    'a number from 0 to 1': (lambda v: 0<=v<=1, ('align.spatial_norm', 'align.max_time_gap', 'optim.label_dropout')),
     'two numbers from 0 to below 1': (lambda v: all(0<=o<1 for o in v), ('optim.betas',))}
 
 def check_numbers(

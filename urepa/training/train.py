@@ -33,19 +33,19 @@ class State:
         objective:nn.Module, # From `build_objective`, where it is to be trained
         processes:Processes|None=None, # Those that train together
     ):
-        o,shard = config.optim,config.run.shard
+        o,shard = config.optim,config.run.fsdp
         self.config,self.objective,self.processes = config,objective,processes or Processes()
         self.step,self.sums,self.row = 0,{},0
         self.cost = describe(config.model, objective.projector, config.align.block) # while the weights are in one piece
         self.ema = Averages(objective.net, o.ema, o.averages)
         for module in self.ema.modules.values() if shard else []: self.processes.spread(module, True, Block, reader='forward_intermediates')
-        if config.align.teacher=='own': objective.follow(self.ema.module, config.align.own_block, config.align.own_lead)
-        self.call = self.processes.spread(objective, shard, Block, partly=config.align.until>0)
+        if config.align.teacher=='ema': objective.follow(self.ema.module, config.align.ema_block, config.align.max_time_gap)
+        self.call = self.processes.spread(objective, shard, Block, partly=config.align.stop_step>0)
         self.optimizer = torch.optim.AdamW(objective.parameters(), lr=o.lr, betas=o.betas, weight_decay=o.weight_decay, fused=True)
 
     def parts(self)->list[tuple]: # Pairs: number of a part, number of all parts
         "The parts of each step's batch that this process learns from."
-        p,n = self.processes,self.config.optim.accumulate
+        p,n = self.processes,self.config.optim.grad_accum
         return [(p.rank*n+k, p.world*n) for k in range(n)]
 
     def learn(self,
@@ -53,7 +53,7 @@ class State:
         part:tuple, # Which part of the step's batch it is
     )->dict: # The terms of the objective, detached
         "Add the gradients of one part; they are not finite unless the loss is."
-        n,aligned = self.config.optim.accumulate,not 0<self.config.align.until<=self.step
+        n,aligned = self.config.optim.grad_accum,not 0<self.config.align.stop_step<=self.step
         with self.processes.pause(self.call) if (part[0]+1)%n else nullcontext():
             terms = self.call(*batch, generator=generator(self.config.run.seed, 'step', self.step), aligned=aligned, part=part)
             loss = terms['loss']
@@ -68,7 +68,7 @@ class State:
         for group in self.optimizer.param_groups: group['lr'] = o.lr*min(1., (self.step+1)/max(1, o.warmup))
         self.optimizer.zero_grad()
         told = [self.learn(*both) for both in zip(batches, self.parts())]
-        norm = nn.utils.clip_grad_norm_(self.objective.parameters(), o.clip)
+        norm = nn.utils.clip_grad_norm_(self.objective.parameters(), o.max_grad_norm)
         norm = norm.full_tensor() if hasattr(norm, 'full_tensor') else norm
         good = norm.isfinite()
         self.optimizer.found_inf = (~good).float() # the fused kernel then leaves weights and averages alone
@@ -161,8 +161,8 @@ def plan(
     out:Path, # Run folder
 )->str: # A few lines
     "What a run is about to do."
-    o,p,n,told = state.config.optim,state.processes,state.config.optim.accumulate,state.cost
-    spread = '' if p.world==1 else ', weights split over the processes (FSDP2)' if state.config.run.shard else ', a copy of the weights in each process (DDP)'
+    o,p,n,told = state.config.optim,state.processes,state.config.optim.grad_accum,state.cost
+    spread = '' if p.world==1 else ', weights split over the processes (FSDP2)' if state.config.run.fsdp else ', a copy of the weights in each process (DDP)'
     unit,scale = ('G', 1e9) if told['total']>1e9 else ('M', 1e6)
     return '\n'.join([f"{out}: {'from the start' if not state.step else f'from step {state.step:,}'} to step {o.steps:,}, on {p.device}",
         f"{check_parts(state.config, p.world)} a device × {p.world} device{'s'*(p.world>1)} × {n} accumulated = {o.batch_size} images a step{spread}",
@@ -206,7 +206,7 @@ def setup(
     check_store(data, out)
     width,grid = (data.teacher.width,data.teacher.grid) if data.teacher else (0, 0)
     objective = build_objective(config, width, grid).to(processes.device)
-    objective.check_parts(processes.world*config.optim.accumulate)
+    objective.check_parts(processes.world*config.optim.grad_accum)
     if processes.main: check_trackers(config.run.trackers)
     state = resume_from(State(config, objective, processes), out)
     require(state.step<=config.optim.steps, f'{out} has done {state.step} steps already, and optim.steps is {config.optim.steps}; give at least as many')
