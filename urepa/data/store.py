@@ -7,7 +7,7 @@ __all__ = ['version', 'components_kept', 'fit_basis', 'pack_tokens', 'unpack_tok
            'finish_store', 'check_meta', 'Remote', 'Local', 'Store', 'problems', 'verify', 'layout']
 
 # %% ../../nbs/data/13_store.ipynb #15aa8b70
-import bisect,hashlib,itertools,math,os
+import bisect,hashlib,itertools,math
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np
