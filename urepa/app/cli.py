@@ -48,11 +48,11 @@ def run_training(
     again:str='repeat the command with --resume', # How to go on
 ):
     "Train, and say how to go on if it was stopped."
-    from urepa.training.run import saved_steps
+    from urepa.training.run import Run
     from urepa.training.train import train
     from urepa.app.watch import watcher
     train(config, out, resume, watch=watcher(config))
-    done = saved_steps(out)[-1]
+    done = Run(out).steps[-1]
     if done<config.optim.steps: raise KeyboardInterrupt(f'stopped after step {done:,} of {config.optim.steps:,}, nothing is lost; {again} to continue')
 
 def train(

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from ..core import UserError,progress,provenance,read_json,require,sha256,write_atomic,write_json
+from ..core import UserError,progress,require,sha256,write_atomic
 from ..machine import generator
 from .features import feature_nets
 from ..data.images import fashion
@@ -26,6 +26,7 @@ from ..processes import Processes
 from ..config import Sampling
 from .draw import Sampler,rows,shares
 from .image_files import Images
+from ..training.run import Run
 
 # %% ../../nbs/score/62_evaluate.ipynb #29628d44
 @dataclass
@@ -380,7 +381,5 @@ def score_run(
     if result is None: return None
     result = dict(step=sampler.step, sampling=how, **result)
     result['samples']['made'] = {k:v for k,v in sampler.record().items() if k not in ('config', 'provenance')}
-    standing = read_json(run/'results.json') if (run/'results.json').exists() else dict(scores=[])
-    def key(o): return o['step'],o['sampling'],o.get('reference'),o.get('features'),o.get('keep')
-    write_json(run/'results.json', dict(config=read_json(run/'config.json'), provenance=provenance(), scores=[o for o in standing['scores'] if key(o)!=key(result)]+[result]))
+    Run(run).add_score(result)
     return result

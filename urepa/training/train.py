@@ -22,8 +22,8 @@ from ..machine import check_machine
 from .build import build_objective
 from ..processes import Processes
 from ..nets.describe import describe
-from .checkpoint import Writer,checkpoints,load_checkpoint,snapshot
-from .run import Log,check_numbers,check_parts,check_run,check_store,check_trackers,latest_checkpoint,open_run,rewind_log,trackers
+from .checkpoint import Writer,files_of,load_checkpoint,snapshot,step_name
+from .run import Log,Run,check_numbers,check_parts,check_trackers,trackers
 
 # %% ../../nbs/training/54_train.ipynb #45b84fac
 class State:
@@ -129,12 +129,15 @@ def resume_from(
     out:Path, # Run folder
 )->State: # The same `state`; at step 0 if nothing was saved yet
     "Continue from the newest checkpoint that is whole; `UserError` where all are damaged."
-    step = state.processes.told(int(found.name) if state.processes.main and (found := latest_checkpoint(out)) else -1)
+    processes,run = state.processes,Run(out, new=True)
+    whole = run.newest(files_of(modules(state), state.optimizer)) if processes.main else None # one process looks for all
+    step = processes.told(int(whole.name) if whole else -1)
     if step<0:
-        require(not checkpoints(out/'checkpoints'), f'{out} has checkpoints and none of them is whole; nothing was changed: bring one back from a copy, or train into another folder')
+        require(not run.steps, f'{out} has checkpoints and none of them is whole; nothing was changed: '
+                'bring one back from a copy, or train into another folder')
         return state
-    found = out/'checkpoints'/f'{step:07d}'
-    state.step,extra = load_checkpoint(found, modules(state), state.optimizer)
+    found = run.folder/'checkpoints'/step_name(step)
+    state.step,extra = load_checkpoint(found, modules(state), state.optimizer, check=processes.main)
     state.sums = {k:torch.tensor(v, dtype=torch.float64, device=state.processes.device) for k,v in extra['sums'].items()}
     state.row,state.ema.step = extra.get('row', 0),state.step
     return state
@@ -198,12 +201,13 @@ def setup(
     processes:Processes, # Those that train together
 )->tuple: # `TrainingData`, `State`
     "Check everything, then build what is trained; nothing is written."
-    check_run(config, out, resume)
+    run = Run(out, new=True)
+    run.check_config(config, resume)
     check_numbers(config)
     check_parts(config, processes.world)
     check_machine(config.run, processes.device)
     data = TrainingData(config, processes.device)
-    check_store(data, out)
+    run.check_store(data)
     width,grid = (data.teacher.width,data.teacher.grid) if data.teacher else (0, 0)
     objective = build_objective(config, width, grid).to(processes.device)
     objective.check_parts(processes.world*config.optim.grad_accum)
@@ -237,8 +241,9 @@ def train(
     with processes.together():
         data,state = setup(config, out, resume, processes)
         if processes.main:
-            open_run(config, out, data.fingerprint)
-            rewind_log(out, state.step)
+            run = Run(out, new=True)
+            run.write(config, data.fingerprint)
+            run.rewind(state.step)
             if show: print(plan(state, len(data), out), file=sys.stderr)
         run_steps(state, data, out, until, show and processes.main, start, watch)
         processes.wait()
