@@ -139,7 +139,7 @@ def embedded_store(
     "Embedded images with a teacher's tokens, made once."
     folder = cache_folder()/f'fashion-{images}-{fingerprint(teacher) if teacher else "pixels"}'
     device = str(teacher.mean.device) if teacher else 'cpu'
-    recipe = Recipe('pixels', '', 32, grey=True, batch=100, shard=5000)
+    recipe = Recipe('pixels', '', 32, grey=True, batch=100, shard_size=5000)
     for attempt in (1, 2):
         try: return prepare(embedded_source(images), folder, recipe, device, show=show, teacher=teacher)
         except UserError:
