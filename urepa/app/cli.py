@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated,Literal
 import torch
 from fastcore.docments import docments
-from ..config import Config,Sampling,check_field,from_dict,preset,presets,replace_fields
+from ..config import Config,Sampling,check_field,from_dict,preset,presets,replace_fields,scoring
 from ..core import nearest
 from ..core import UserError,cache_folder,package_version,provenance,read_json,require,write_json
 from ..machine import compiler,has_bfloat16,matmul_speed
@@ -144,7 +144,7 @@ def check_evaluation(
     n, step, features, weights, out, statistics, how # As for `evaluate`
 ):
     "`UserError` for options that have nothing to act on, or that exclude each other."
-    plain = dataclasses.replace(Sampling(steps=6), device=how.device)
+    plain = dataclasses.replace(scoring, device=how.device)
     require(not (samples/'model_index.json').exists(), f'{samples} is an exported network; draw images first: urepa sample {samples} --n {n or 5000} --out samples.npz, then urepa evaluate samples.npz')
     require(run or (n is None and step is None and how==plain), f'{samples} is no run folder, so that --n, --step and options of sampling have nothing to act on; leave them out')
     require(weights is None or features!='fashion', 'the embedded nets bring their own weights; leave out --weights, or choose inception or dinov2')
@@ -163,7 +163,7 @@ def evaluate(
     keep:int=10_000, # Images whose features precision, recall and kernel distance compare; 0 takes all
     out:Path|None=None, # JSON file for the result
     statistics:Path|None=None, # .npz file: store the statistics of these images as a reference, and do not score them
-    how:Sampling=Sampling(steps=6), # How images of a run folder are drawn; the device also of the feature nets
+    how:Sampling=scoring, # How images of a run folder are drawn; the device also of the feature nets
 ):
     """Score samples against real images, beside what real images score.
 
@@ -177,7 +177,7 @@ def evaluate(
 
     A reference from a folder: urepa evaluate REAL_IMAGES --features inception --statistics reference.npz
     """
-    from urepa.score.evaluate import defaults,describe,score_run,write_reference
+    from urepa.score.evaluate import describe,score_run,write_reference
     from urepa.score.evaluate import evaluate as score_images
     from urepa.score.features import feature_nets
     from urepa.processes import Processes
@@ -189,8 +189,8 @@ def evaluate(
     with processes.name_lost_peer():
         if statistics is not None: return write_reference(statistics, nets[0], Images(samples), keep, True, processes)
         if run:
-            chosen = {k:v for k,v in dataclasses.asdict(how).items() if k in defaults or v!=getattr(Sampling(), k)}
-            score = score_run(samples, 5000 if n is None else n, step, True, reference, nets, keep, processes, **dict(chosen, device=str(processes.device)))
+            score = score_run(samples, 5000 if n is None else n, step, show=True, reference=reference, nets=nets,
+                keep=keep, processes=processes, **dict(dataclasses.asdict(how), device=str(processes.device)))
         else: score = score_images(samples, None, reference, nets, keep, True, processes)
     if score is None: return
     print(describe(score))
