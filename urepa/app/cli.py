@@ -16,7 +16,7 @@ import torch
 from fastcore.docments import docments
 from ..config import Config,Sampling,check_field,from_dict,preset,presets,replace_fields
 from ..core import nearest
-from ..core import UserError,package_version,provenance,read_json,require,write_json
+from ..core import UserError,cache_folder,package_version,provenance,read_json,require,write_json
 from ..machine import compiler,has_bfloat16,matmul_speed
 
 # %% ../../nbs/app/81_cli.ipynb #8cc8fe2f
@@ -296,7 +296,7 @@ def doctor():
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     full,half = matmul_speed(device, torch.float32),matmul_speed(device, torch.bfloat16)
     found_compiler = compiler()
-    cache = Path(os.environ.get('UREPA_CACHE', Path.home()/'.cache'/'urepa'))
+    cache = cache_folder()
     found = dict(python=sys.version.split()[0], urepa=package_version('urepa'), torch=f"{torch.__version__}, {'CUDA '+torch.version.cuda if torch.version.cuda else 'no CUDA in this build'}",
         device=torch.cuda.get_device_name() if device=='cuda' else f'cpu, {torch.get_num_threads()} threads',
         float32=f'{full:,.0f} GFLOP/s', bfloat16=f'{half:,.0f} GFLOP/s, {half/full:.1f} times float32'+('' if has_bfloat16(device) else '; run.precision bfloat16 is refused'),
