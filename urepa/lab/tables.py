@@ -104,7 +104,8 @@ class Tables:
         against = ', each against its own base in the table below'
         if len(bases)==1: against = f' against {self.titles[bases.pop()]}'
         counts = {k:verdicts.count(k) for k in dict.fromkeys(['better', 'worse', *verdicts])}
-        short = {'no difference beyond the spread':'not told apart', 'the distances disagree':'with distances that disagree'}
+        short = {'no difference beyond the spread':'not told apart',
+            'the distances disagree':'with distances that disagree'}
         parts = ', '.join(f'{v or "none"} {short.get(k, k)}' for k,v in counts.items())
         return f'Of {len(verdicts)} rows{against}: {parts}'
 
@@ -154,8 +155,8 @@ def check_same_runs(
         require(same_but_seed(old[row][0], scores[0]),
             f'{row} is not the same run in {stored} and {again}: preset or fields differ; give results of one sweep')
         steps = [last_scores(o)[0]['step'] for o in (old[row], scores)]
-        require(steps[0]==steps[1], f'{row} was last scored at step {steps[0]} in {stored} and at {steps[1]} in {again}; '
-            'run it to the same step')
+        require(steps[0]==steps[1], f'{row} was last scored at step {steps[0]} in {stored} and at {steps[1]} '
+            f'in {again}; run it to the same step')
     check_alike([*next(iter(old.values())), *[o for v in new.values() for o in v]])
 
 def lands_within(
