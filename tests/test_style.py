@@ -22,6 +22,11 @@ def as_text(output):
     "What an output shows as text."
     return ''.join([*output.get('text', []), *(line for kind,o in output.get('data', {}).items() if kind.startswith('text') for line in o)])
 
+def crowded(text):
+    "A heading that shares its cell with prose; the title keeps its `>` line and what introduces the page."
+    outside = re.sub(r'^```.*?^```', '', text, flags=re.M|re.S)
+    return bool(re.search(r'^#{2,6} ', outside, flags=re.M)) and len(text.strip().splitlines())>1
+
 def picture_sizes(page):
     data = [o.get('data', {}).get('image/png') for o in page.outputs]
     return [len(base64.b64decode(''.join(o))) for o in data if o]
@@ -33,6 +38,7 @@ def problems(page):
     if page.path.stat().st_size>600_000: yield f'it has {page.path.stat().st_size:,} bytes; 600,000 are allowed'
     for size in picture_sizes(page):
         if size>100_000: yield f'a picture has {size:,} bytes; 100,000 are allowed: draw it smaller or at fewer dots per inch'
+    for text in filter(crowded, page.prose): yield f'the heading in {text[:60]!r}... shares its cell with prose; give it a cell of its own'
     for code in page.code:
         where = f'the cell {code[:60]!r}...'
         if mixed(code): yield f'{where} imports and does something else; imports stand in a cell of their own'

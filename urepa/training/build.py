@@ -7,7 +7,6 @@ __all__ = ['build_objective']
 
 # %% ../../nbs/training/52_build.ipynb #261026c8
 import dataclasses
-import torch.nn.functional as F
 from ..config import Config
 from ..core import require
 from ..flow.paths import paths
