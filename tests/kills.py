@@ -15,7 +15,7 @@ from urepa.config import presets,replace_fields,to_dict
 from urepa.core import progress,provenance,write_json
 from urepa.data.images import embedded_source
 from urepa.data.prepare import Recipe,prepare
-from urepa.training.run import read_log
+from urepa.training.run import Run
 from urepa.training.train import train
 
 def live(config, folder):
@@ -23,7 +23,7 @@ def live(config, folder):
     if child := os.fork(): return child
     code = 1
     try:
-        train(config, folder, resume=(folder/'config.json').exists(), show=False)
+        train(config, folder, resume=Run.is_run(folder), show=False)
         code = 0
     finally: os._exit(code)
 
@@ -56,7 +56,7 @@ def look(folder, before):
     "Steps of the checkpoints, and of the log; complains of what is lost or half."
     found = checkpoints(folder/'checkpoints')
     for o in found: verify(o)
-    steps, logged = [int(o.name) for o in found], [o['step'] for o in read_log(folder)]
+    steps, logged = [int(o.name) for o in found], [o['step'] for o in Run(folder, new=True).log]
     assert max(steps, default=0)>=before, f'checkpoint {before} is lost, {steps} are left'
     assert logged==list(range(1, len(logged)+1)), f'the log has a hole: {logged}'
     assert len(logged)>=max(steps, default=0), f'checkpoint {max(steps)} is ahead of the log, which ends at {len(logged)}'
@@ -65,7 +65,7 @@ def look(folder, before):
 def held(folder):
     "The last checkpoint's tensors by checksum, and the log without its clock."
     newest = checkpoints(folder/'checkpoints')[0]
-    log = [{k:v for k,v in o.items() if k!='seconds'} for o in read_log(folder)]
+    log = [{k:v for k,v in o.items() if k!='seconds'} for o in Run(folder, new=True).log]
     return newest.name, {str(o.relative_to(newest)):sha256(o.read_bytes()).hexdigest() for o in newest.rglob('*.safetensors')}, log
 
 def undisturbed(config, folder):

@@ -4,15 +4,14 @@
 
 # %% auto #0
 __all__ = ['COLORS', 'UserError', 'require', 'nearest', 'write_atomic', 'write_json', 'read_json', 'sha256', 'asset',
-           'package_version', 'revision', 'processor', 'provenance', 'progress']
+           'cache_folder', 'package_version', 'revision', 'processor', 'provenance', 'progress']
 
 # %% ../nbs/00_core.ipynb #0351c797
-import contextlib,hashlib,json,os,platform,subprocess,sys
+import contextlib,difflib,hashlib,json,os,platform,subprocess,sys
 from importlib.metadata import PackageNotFoundError,version
 from pathlib import Path
-import torch,urepa
+import urepa
 from tqdm import tqdm
-import difflib
 
 # %% ../nbs/00_core.ipynb #4df12c15
 class UserError(ValueError):
@@ -33,7 +32,8 @@ def nearest(
 )->str: # A phrase for an error message
     "The known names most like `name`, or all of them when none is near."
     known = list(known)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=.5) or [o for o in known if name and name.split('.')[-1] in o][:3]
+    near = difflib.get_close_matches(name, known, n=3, cutoff=.5)
+    if not near and name: near = [o for o in known if name.split('.')[-1] in o][:3]
     return f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(known)}"
 
 # %% ../nbs/00_core.ipynb #bb023e6a
@@ -87,6 +87,11 @@ def asset(
         if place.joinpath(*parts).exists(): return place.joinpath(*parts)
     raise UserError(f"embedded file {'/'.join(parts)} is missing from {places[0]} and {places[1]}; reinstall urepa")
 
+# %% ../nbs/00_core.ipynb #c0de0004
+def cache_folder()->Path:
+    "Where what can be made or fetched again is kept: `$UREPA_CACHE`, or `~/.cache/urepa`."
+    return Path(os.environ.get('UREPA_CACHE') or Path.home()/'.cache'/'urepa')
+
 # %% ../nbs/00_core.ipynb #407e799e
 def package_version(
     name:str, # Distribution name
@@ -97,26 +102,30 @@ def package_version(
 
 def revision()->str|None: # e.g. `'1a2b3c4'`, with `'+'` when files differ; `None` outside a checkout
     "The commit this code stands at."
-    git = ['git', '-C', str(Path(urepa.__file__).parent.parent)]
-    if not (Path(urepa.__file__).parent.parent/'.git').exists(): return None
-    try: name = subprocess.run([*git, 'rev-parse', '--short', 'HEAD'], capture_output=True, text=True, check=True).stdout.strip()
+    checkout = Path(urepa.__file__).parent.parent
+    if not (checkout/'.git').exists(): return None
+    def git(*words): return subprocess.run(['git', '-C', checkout, *words], capture_output=True, text=True, check=True).stdout.strip()
+    try: name,changed = git('rev-parse', '--short', 'HEAD'),git('status', '--porcelain', '--', 'urepa')
     except (OSError, subprocess.CalledProcessError): return None
-    changed = subprocess.run([*git, 'status', '--porcelain', '--', 'urepa'], capture_output=True, text=True).stdout
-    return name + '+'*bool(changed.strip())
+    return f'{name}+' if changed else name
 
 # %% ../nbs/00_core.ipynb #00000001
 def processor()->str: # e.g. `'AMD EPYC 7R13'`
     "Name of the CPU."
     info = Path('/proc/cpuinfo')
-    names = [o.split(':', 1)[1].strip() for o in info.read_text().splitlines() if o.startswith('model name')] if info.exists() else []
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [o.split(':', 1)[1].strip() for o in lines if o.startswith('model name')]
     return names[0] if names else platform.processor() or platform.machine()
 
 def provenance()->dict:
     "Where and with what a result was made."
+    import torch
     packages = 'urepa', 'torch', 'timm', 'diffusers', 'numpy', 'torch-fidelity'
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return dict(revision=revision(), python=platform.python_version(), system=platform.system(), cpu=processor(), cores=os.cpu_count(),
-        threads=torch.get_num_threads(), gpu=gpu, versions={o:package_version(o) for o in packages})
+    return dict(
+        revision=revision(), python=platform.python_version(), system=platform.system(),
+        cpu=processor(), cores=os.cpu_count(), threads=torch.get_num_threads(),
+        gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        versions={o:package_version(o) for o in packages})
 
 # %% ../nbs/00_core.ipynb #2802f561
 COLORS = dict(encoder='#4477aa', middle='#cc3311', decoder='#228833', teacher='#333333',
@@ -131,6 +140,6 @@ def progress(
     **kwargs, # For `tqdm`: `total`, `initial`, `unit`, `unit_scale`
 ):
     "`items` with a progress bar: done, speed, and time left."
-    calm = not sys.stderr.isatty()
-    return tqdm(items, desc=label, disable=not show, mininterval=30 if calm else .5, maxinterval=60 if calm else 2,
-                ncols=100 if calm else None, dynamic_ncols=not calm, **kwargs)
+    if sys.stderr.isatty(): pace = dict(mininterval=.5, maxinterval=2, dynamic_ncols=True)
+    else: pace = dict(mininterval=30, maxinterval=60, ncols=100)
+    return tqdm(items, desc=label, disable=not show, **pace, **kwargs)

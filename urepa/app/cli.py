@@ -16,7 +16,7 @@ import torch
 from fastcore.docments import docments
 from ..config import Config,Sampling,check_field,from_dict,preset,presets,replace_fields
 from ..core import nearest
-from ..core import UserError,package_version,provenance,read_json,require,write_json
+from ..core import UserError,cache_folder,package_version,provenance,read_json,require,write_json
 from ..machine import compiler,has_bfloat16,matmul_speed
 
 # %% ../../nbs/app/81_cli.ipynb #8cc8fe2f
@@ -48,11 +48,11 @@ def run_training(
     again:str='repeat the command with --resume', # How to go on
 ):
     "Train, and say how to go on if it was stopped."
-    from urepa.training.run import saved_steps
+    from urepa.training.run import Run
     from urepa.training.train import train
     from urepa.app.watch import watcher
     train(config, out, resume, watch=watcher(config))
-    done = saved_steps(out)[-1]
+    done = Run(out).steps[-1]
     if done<config.optim.steps: raise KeyboardInterrupt(f'stopped after step {done:,} of {config.optim.steps:,}, nothing is lost; {again} to continue')
 
 def train(
@@ -184,14 +184,14 @@ def evaluate(
     from urepa.score.image_files import Images
     run = (samples/'config.json').exists()
     check_evaluation(samples, run, n, step, features, weights, out, statistics, how)
-    team = Processes(how.device)
-    nets = None if features=='fashion' and how.device=='auto' else tuple(feature_nets(features, weights, team.device))
-    with team.together():
-        if statistics is not None: return write_reference(statistics, nets[0], Images(samples), keep, True, team)
+    processes = Processes(how.device)
+    nets = None if features=='fashion' and how.device=='auto' else tuple(feature_nets(features, weights, processes.device))
+    with processes.name_lost_peer():
+        if statistics is not None: return write_reference(statistics, nets[0], Images(samples), keep, True, processes)
         if run:
             chosen = {k:v for k,v in dataclasses.asdict(how).items() if k in defaults or v!=getattr(Sampling(), k)}
-            score = score_run(samples, 5000 if n is None else n, step, True, reference, nets, keep, team, **dict(chosen, device=str(team.device)))
-        else: score = score_images(samples, None, reference, nets, keep, True, team)
+            score = score_run(samples, 5000 if n is None else n, step, True, reference, nets, keep, processes, **dict(chosen, device=str(processes.device)))
+        else: score = score_images(samples, None, reference, nets, keep, True, processes)
     if score is None: return
     print(describe(score))
     data = read_json(samples/'config.json')['data'] if run and reference=='fashion' else {}
@@ -296,7 +296,7 @@ def doctor():
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     full,half = matmul_speed(device, torch.float32),matmul_speed(device, torch.bfloat16)
     found_compiler = compiler()
-    cache = Path(os.environ.get('UREPA_CACHE', Path.home()/'.cache'/'urepa'))
+    cache = cache_folder()
     found = dict(python=sys.version.split()[0], urepa=package_version('urepa'), torch=f"{torch.__version__}, {'CUDA '+torch.version.cuda if torch.version.cuda else 'no CUDA in this build'}",
         device=torch.cuda.get_device_name() if device=='cuda' else f'cpu, {torch.get_num_threads()} threads',
         float32=f'{full:,.0f} GFLOP/s', bfloat16=f'{half:,.0f} GFLOP/s, {half/full:.1f} times float32'+('' if has_bfloat16(device) else '; run.precision bfloat16 is refused'),

@@ -16,12 +16,12 @@ from torch import Tensor
 from ..training.checkpoint import put_in_place,seal
 from ..config import to_dict
 from ..core import nearest
-from ..core import read_json,require,write_json
+from ..core import require,write_json
 from ..score.evaluate import score_table
 from ..data.images import to_u8
 from ..data.codecs import VAECodec
 from ..score.draw import codec_of,record_name
-from ..training.run import load_net
+from ..training.run import Run
 from ..nets.unet import UNet
 from ..flow.paths import check_prediction,paths
 from ..flow.sample import sample
@@ -136,7 +136,7 @@ def card(
 )->str: # Markdown with the head that the Hub reads
     "What a model is, from the record of its run."
     m,a,o = config.model,config.align,config.optim
-    versions = read_json(run/'versions.json')
+    versions = Run(run).versions
     aligned = f'block {net.block_index(a.block)} of {net.n_blocks} aligned with {a.partner}, λ = {a.weight:g}, w = {a.manifold:g}' if a.weight else 'no alignment'
     facts = [('network', f'{sum(p.numel() for p in net.parameters())/1e6:.2f} M parameters, blocks {m.depths}, width {m.width}, patch {m.patch_size}'),
              ('input', f'{m.in_channels}×{m.image_size}×{m.image_size}, {m.n_classes} classes (label {m.n_classes} means none)'), ('alignment', aligned),
@@ -149,7 +149,7 @@ def card(
     return '\n'.join(['---', 'library_name: diffusers', 'pipeline_tag: unconditional-image-generation', f'tags: [{tags}]', '---',
         f'# {run.resolve().name}', 'A diffusion U-Net trained with [urepa](https://github.com/urepa/urepa), after U-REPA (arXiv 2503.18414).',
         usage.format(call=labelled_call if known else f'class_labels=[{m.n_classes}]*3, num_inference_steps=50'),
-        f'| | |\n|---|---|\n{table}', score_part(run, step), f'## Configuration\n```json\n{json.dumps(read_json(run/"config.json"), indent=1)}\n```', ''])
+        f'| | |\n|---|---|\n{table}', score_part(run, step), f'## Configuration\n```json\n{json.dumps(to_dict(config), indent=1)}\n```', ''])
 
 usage = """```python
 from urepa.app.pipeline import UREPAPipeline
@@ -168,7 +168,7 @@ def score_part(
     step:int, # Of the checkpoint
 )->str: # Markdown
     "The scores of a checkpoint, as far as there are any."
-    scores = [o for o in (read_json(run/'results.json')['scores'] if (run/'results.json').exists() else []) if o['step']==step]
+    scores = [o for o in Run(run).scores if o['step']==step]
     if not scores: return '## Scores\nThis checkpoint has not been scored.'
     score = scores[-1]
     rows = '\n'.join(f'| {what} | {value:.4g} | {"–" if real is None else f"{real:.4g}"} |' for what,value,real in score_table(score))
@@ -184,14 +184,14 @@ def export(
     "Write a run as a pipeline, with a model card."
     run,folder = Path(run),Path(folder)
     require(not folder.exists(), f'{folder} already exists; choose another folder, or remove it')
-    net,config,step = load_net(run, step)
+    net,config,step,_ = Run(run).net(step)
     pipe = UREPAPipeline(net, getattr(codec_of(config.data, 'cpu'), 'vae', None), config.optim.path, config.optim.prediction, config.data.labelled>0)
     partial = folder.with_name(f'{folder.name}.partial')
     shutil.rmtree(partial, ignore_errors=True)
     try:
         pipe.save_pretrained(partial)
         (partial/'README.md').write_text(card(run, config, step, net), encoding='utf-8')
-        write_json(partial/record_name, dict(config=to_dict(config), step=step, versions=read_json(run/'versions.json')))
+        write_json(partial/record_name, dict(config=to_dict(config), step=step, versions=Run(run).versions))
         seal(partial)
         put_in_place(partial, folder)
     finally: shutil.rmtree(partial, ignore_errors=True)

@@ -25,7 +25,7 @@ from ..flow.paths import add_noise,paths
 from ..data.images import class_names,fashion,image_grid,to_model
 from ..score.draw import draw
 from ..data.teachers import load_teacher
-from ..training.run import load_net,read_log,saved_steps
+from ..training.run import Run
 from ..nets.unet import UNet
 
 # %% ../../nbs/app/80_report.ipynb #bf8e2648
@@ -33,7 +33,7 @@ def loss_figure(
     run:Path, # Run folder
 )->Figure:
     "Each term of the loss, and the aligned cosine with its gap, over the steps of a run."
-    log = read_log(run)
+    log = Run(run).log
     require(len(log)>0, f'{run} has logged nothing yet; train it for at least run.log_every steps')
     curves = {k:[o.get(k) or None for o in log] for k in ('velocity', 'token', 'manifold', 'cosine', 'gap')} # a gap where a term is 0: it was not computed
     panels = [('flow matching', ['velocity']), ('token loss', ['token']), ('manifold loss', ['manifold']), ('cosine to the teacher', ['cosine', 'gap'])]
@@ -66,7 +66,7 @@ def samples_figure(
     rows:int=6, # Images of each class
 )->Figure:
     "Samples of every class from the newest checkpoint."
-    _,config,_ = load_net(run)
+    config = Run(run).config
     fig,ax = plt.subplots(figsize=(7.2, .72*rows+.3))
     show_row(ax, draw(run, 10*rows)[0], 10, names=config.data.labelled>0)
     fig.tight_layout(pad=.4)
@@ -78,7 +78,7 @@ def growth_figure(
     rows:int=6, # At most so many checkpoints, evenly chosen
 )->Figure:
     "The same noise through successive checkpoints."
-    done,(_,config,_) = saved_steps(run),load_net(run)
+    done,config = Run(run).steps,Run(run).config
     picked = sorted({round(i) for i in torch.linspace(0, len(done)-1, min(rows, len(done))).tolist()})
     fig,axes = plt.subplots(len(picked), 1, figsize=(7.2, .74*len(picked)+.3), squeeze=False)
     for ax,i in zip(axes[:,0], picked):
@@ -96,7 +96,7 @@ def token_maps(
     rows:int=1500, # Tokens kept, chosen at random
 )->tuple: # U-Net tokens by block, teacher tokens by block, each `[rows d]`, all at the same places
     "What every block of the U-Net and of its teacher makes of the same images."
-    net,config,_ = load_net(run)
+    net,config,*_ = Run(run).net()
     teacher = load_teacher(config.align.teacher, seed=config.run.seed)
     images,labels = fashion('test')
     x = to_model(images[:count])
@@ -112,7 +112,7 @@ def cka_figure(
     run:Path, # Run folder
 )->Figure:
     "CKA of every U-Net block with every teacher block."
-    net,_,_ = load_net(run)
+    net = Run(run).net().net
     fig,ax = plt.subplots(figsize=(4.2, 3.2))
     plot_cka(cka_map(*token_maps(run)), [net.stage(i) for i in range(1, net.n_blocks+1)], ax=ax)
     fig.tight_layout()
@@ -148,9 +148,9 @@ def score_section(
     run:Path, # Run folder
 )->str: # HTML
     "The latest score of a run, or how to get one."
-    path = run/'results.json'
-    if not path.exists(): return f'<p>Not scored yet: <code>urepa evaluate {html.escape(str(run))}</code></p>'
-    score = read_json(path)['scores'][-1]
+    scores = Run(run).scores
+    if not scores: return f'<p>Not scored yet: <code>urepa evaluate {html.escape(str(run))}</code></p>'
+    score = scores[-1]
     how = ', '.join(f'{k} {v}' for k,v in score['sampling'].items())
     return (f'<p>Step {score["step"]:,}; {html.escape(how)}; against {html.escape(score["reference"]["source"])}. Beside it is what real images score against the same reference: '
             f'no generator can be expected below it.{" The autoencoder has never seen a label." if "autoencoder" in score else ""}</p>'
@@ -201,7 +201,7 @@ def embedded_images(
     return not config.data.store and not config.data.images
 
 def guard_in_words(
-    log:list, # From `read_log`
+    log:list, # From `Run.log`
 )->str: # A sentence or two
     "Skipped steps and the largest gradient of a run."
     skipped,rows = sum(o.get('skipped', 0) for o in log),[o for o in log if o.get('gradient_max') is not None]
@@ -229,10 +229,9 @@ def write_report(
 )->Path: # The HTML file
     "Write report.html into a run folder; works also while the run goes on."
     run = Path(run)
-    require((run/'config.json').exists(), f'{run} is not a run folder: it has no config.json; give a folder that urepa train wrote')
-    config,saved = from_dict(read_json(run/'config.json')),saved_steps(run)
+    config,saved = Run(run).config,Run(run).steps
     with torch.device('meta'): net = UNet(**dataclasses.asdict(config.model))
-    curves,log = loss_figure(run),read_log(run)
+    curves,log = loss_figure(run),Run(run).log
     m,a = config.model,config.align
     aligned = f'block {net.block_index(a.block)} of {net.n_blocks} aligned with {a.partner}, λ {a.weight:g}, w {a.manifold:g}' if a.weight else 'no alignment'
     facts = f'Blocks {m.depths}, width {m.width}; {aligned}; step {log[-1]["step"]:,} of {config.optim.steps:,}, batch {config.optim.batch_size}, seed {config.run.seed}.'

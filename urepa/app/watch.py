@@ -11,6 +11,7 @@ from pathlib import Path
 from ..config import Config
 from ..core import require,write_atomic
 from ..score.evaluate import score_run
+from ..training.checkpoint import step_name
 from ..data.images import image_grid
 from ..score.draw import codec_of,draw
 
@@ -26,7 +27,7 @@ def watch(
     run,device = config.run,config.run.device
     if run.sample_every and step%run.sample_every==0:
         images,_ = draw(out, grid**2, step, device=device)
-        with write_atomic(out/'samples'/f'{step:07d}.png') as partial: image_grid(images, grid).save(partial, format='PNG')
+        with write_atomic(out/'samples'/f'{step_name(step)}.png') as partial: image_grid(images, grid).save(partial, format='PNG')
     if run.score_every and step%run.score_every==0: score_run(out, count, step, device=device)
 
 def watcher(

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 from ..config import Config,presets
-from ..core import UserError,require
+from ..core import UserError,cache_folder,require
 from ..machine import generator,to_device
 from .images import Source,embedded_source,load_image,open_source,to_model
 from .codecs import draw_latents,load_codec
 from .prepare import Recipe,prepare
-from .store import Store,cache_folder
+from .store import Store
 from .teachers import Teacher,fingerprint,load_teacher
 
 # %% ../../nbs/data/15_batches.ipynb #a3383f4d
@@ -139,7 +139,7 @@ def embedded_store(
     "Embedded images with a teacher's tokens, made once."
     folder = cache_folder()/f'fashion-{images}-{fingerprint(teacher) if teacher else "pixels"}'
     device = str(teacher.mean.device) if teacher else 'cpu'
-    recipe = Recipe('pixels', '', 32, grey=True, batch=100, shard=5000)
+    recipe = Recipe('pixels', '', 32, grey=True, batch=100, shard_size=5000)
     for attempt in (1, 2):
         try: return prepare(embedded_source(images), folder, recipe, device, show=show, teacher=teacher)
         except UserError:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Literal
 import numpy as np
 import torch
 from PIL import Image,ImageDraw
@@ -32,16 +33,16 @@ from .teachers import Teacher,fingerprint,load_teacher
 @dataclass(frozen=True)
 class Recipe:
     "What is kept of every image."
-    codec: str = 'stabilityai/sd-vae-ft-ema' # For `load_codec`
-    teacher: str = 'vit_base_patch14_dinov2' # For `urepa.data.teachers.load_teacher`; empty for none
-    image_size: int = 256 # Pixels per side
-    grid: int = 0 # Teacher tokens per side; 0 is a sixteenth of `image_size`, as REPA does
-    grey: bool = False # One channel instead of three
+    codec: str = 'stabilityai/sd-vae-ft-ema' # pixels, or a diffusers AutoencoderKL by hub name or folder
+    teacher: str = 'vit_base_patch14_dinov2' # A ViT of timm, as NAME or NAME@FILE; embedded; empty for none
+    image_size: int = 256 # Pixels per side, cut from the centre
+    grid: int = 0 # Teacher tokens per side; 0 is a sixteenth of the image size, as REPA does
+    grey: bool = False # One channel instead of three, for pixels
     mirror: bool = False # Keep the mirrored image too
-    tokens: str = 'float16' # How tokens are kept
-    shard: int = 1024 # Images in a file
+    tokens: str = 'float16' # How teacher tokens are kept: float16, int8, or pca64 for 64 components
+    shard_size: int = 1024 # Images in a file
     batch: int = 32 # Images encoded at once
-    precision: str = 'float32' # Encoder and teacher compute in `float32` or `bfloat16`
+    precision: Literal['float32', 'bfloat16'] = 'float32' # What codec and teacher compute in
     tiled: bool = False # Encode in pieces, for large images
 
 class Encoder:
@@ -121,10 +122,10 @@ class Prepare:
         out:str|Path, # The store
         encoder:Encoder, # What is kept
         tolerance:int=100, # Broken images that are put up with
-        workers:int=4, # Threads that read images
+        threads:int=4, # Threads that read images
     ):
-        self.source,self.out,self.encoder,self.tolerance,self.workers = source,Path(out),encoder,tolerance,workers
-        self.pool = ThreadPoolExecutor(workers)
+        self.source,self.out,self.encoder,self.tolerance,self.threads = source,Path(out),encoder,tolerance,threads
+        self.pool = ThreadPoolExecutor(threads)
 
     def encode(self,
         batch:list, # `(index, label, image)`
@@ -141,9 +142,9 @@ class Prepare:
         "Make one shard."
         r,parts,batch,skipped,seen = self.encoder.recipe,[],[],[],0
         read = partial(try_image, size=r.image_size, grey=r.grey)
-        for item,image in prefetch_map(self.source.read(k*r.shard, (k+1)*r.shard), read, self.pool, r.batch+self.workers):
-            if isinstance(image, str): skipped.append((k*r.shard+seen, item[0], image))
-            else: batch.append((k*r.shard+seen, item[1], image))
+        for item,image in prefetch_map(self.source.read(k*r.shard_size, (k+1)*r.shard_size), read, self.pool, r.batch+self.threads):
+            if isinstance(image, str): skipped.append((k*r.shard_size+seen, item[0], image))
+            else: batch.append((k*r.shard_size+seen, item[1], image))
             seen += 1
             if len(batch)==r.batch:
                 parts += self.encode(batch)
@@ -214,10 +215,10 @@ def open_finished(
 def check_numbers(
     recipe:Recipe, # What is kept of every image
     tolerance:int, # Broken images that are put up with
-    workers:int, # Threads that read images
+    threads:int, # Threads that read images
 ):
     "`UserError` where a count is too small to count with."
-    counts,choices = dict(size=recipe.image_size, shard=recipe.shard, batch=recipe.batch, workers=workers),dict(grid=recipe.grid, tolerance=tolerance)
+    counts,choices = {'image-size':recipe.image_size, 'shard-size':recipe.shard_size, 'batch':recipe.batch, 'threads':threads},dict(grid=recipe.grid, tolerance=tolerance)
     for least,options in enumerate((choices, counts)):
         for name,value in options.items(): require(value>=least, f'--{name} is {value}; give {least} or more')
 
@@ -272,7 +273,7 @@ def make_shards(
     show:bool, # Progress bar
 ):
     "Make every `world`-th shard that is not there yet."
-    size,length,done = work.encoder.recipe.shard,work.source.length,len(list((work.out/'shards').glob('*.json')))
+    size,length,done = work.encoder.recipe.shard_size,work.source.length,len(list((work.out/'shards').glob('*.json')))
     with progress(None, 'prepare', show and rank==0, total=length, initial=min(done*size, length or sys.maxsize), unit=' images') as bar:
         for k in itertools.count(rank, world):
             if length is not None and k*size>=length: break
@@ -288,27 +289,27 @@ def prepare(
     recipe:Recipe=Recipe(), # What is kept of every image
     device:str='auto', # Where to compute
     tolerance:int=100, # Broken images that are put up with
-    workers:int=4, # Threads that read images
+    threads:int=4, # Threads that read images
     show:bool=True, # Progress bar
     teacher:Teacher|None=None, # In place of the one that the recipe names
 )->Store: # Finished
     "Make a store, go on with it, or open it where it is finished."
     out = Path(out)
-    check_numbers(recipe, tolerance, workers)
+    check_numbers(recipe, tolerance, threads)
     if (out/'store.json').exists(): return open_finished(out, source, recipe)
-    team = Processes(str(device), timedelta(days=7)) # shards may take unlike times
-    encoder = Encoder(recipe, team.device, teacher)
+    processes = Processes(str(device), timedelta(days=7)) # shards may take unlike times
+    encoder = Encoder(recipe, processes.device, teacher)
     (out/'shards').mkdir(parents=True, exist_ok=True)
-    if team.main:
+    if processes.main:
         check_plan(out, plan(source, encoder))
         if components_kept(recipe.tokens) and encoder.teacher: write_basis(source, encoder, out)
         check_space(source, encoder, out, show)
-    team.wait()
+    processes.wait()
     if components_kept(recipe.tokens) and encoder.teacher: write_basis(source, encoder, out)
-    make_shards(Prepare(source, out, encoder, tolerance, workers), team.rank, team.world, show)
-    team.wait()
-    if team.main: finish(source, encoder, out)
-    team.wait()
+    make_shards(Prepare(source, out, encoder, tolerance, threads), processes.rank, processes.world, show)
+    processes.wait()
+    if processes.main: finish(source, encoder, out)
+    processes.wait()
     return Store(out)
 
 def finish(

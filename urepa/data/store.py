@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['version', 'components_kept', 'fit_basis', 'pack_tokens', 'unpack_tokens', 'shard_paths', 'write_shard',
-           'finish_store', 'check_meta', 'cache_folder', 'Remote', 'Local', 'Store', 'problems', 'verify', 'layout']
+           'finish_store', 'check_meta', 'Remote', 'Local', 'Store', 'problems', 'verify', 'layout']
 
 # %% ../../nbs/data/13_store.ipynb #15aa8b70
-import bisect,hashlib,itertools,math,os
+import bisect,hashlib,itertools,math
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file,save_file
 from torch import Tensor
-from ..core import UserError,progress,read_json,require,sha256,write_atomic,write_json
+from ..core import UserError,cache_folder,progress,read_json,require,sha256,write_atomic,write_json
 
 # %% ../../nbs/data/13_store.ipynb #2c497203
 def components_kept(
@@ -114,10 +114,6 @@ def check_meta(
     return meta
 
 # %% ../../nbs/data/13_store.ipynb #98cb1eec
-def cache_folder()->Path:
-    "Where what can be made or fetched again is kept: `$UREPA_CACHE`, or `~/.cache/urepa`."
-    return Path(os.environ.get('UREPA_CACHE') or Path.home()/'.cache'/'urepa')
-
 class Remote:
     "Files of a store that lies elsewhere, fetched when they are asked for."
     def __init__(self,

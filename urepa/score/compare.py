@@ -16,6 +16,7 @@ from matplotlib.ticker import LogFormatter
 from ..config import Sampling,differences,from_dict
 from ..core import COLORS,read_json,require,write_atomic
 from .evaluate import field_names,names,score_table
+from ..training.run import Run
 
 # %% ../../nbs/score/65_compare.ipynb #007f8b48
 def read_scores(
@@ -33,7 +34,7 @@ def read_scores(
     whole = isinstance(held['scores'], list) and all(isinstance(o, dict) and {'step', 'count'}<=o.keys() for o in held['scores'])
     require(whole and held['scores'], f"{path} holds no scores{' that urepa wrote'*(not whole)}; run urepa evaluate first")
     seed = from_dict(config).run.seed if config else None
-    version = read_json(path/'versions.json')['revision'] if (path/'versions.json').exists() else (made.get('provenance') or {}).get('revision')
+    version = Run(path, new=True).versions.get('revision') or (made.get('provenance') or {}).get('revision')
     parts = path.resolve().with_suffix('').parts if path.is_file() else path.resolve().parts
     names,protocol = ['/'.join(parts[-i:]) for i in range(1, len(parts))],{k:(held.get('sweep') or {}).get(k) for k in ('preset', 'fields')}
     def about(o):

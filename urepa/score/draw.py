@@ -23,7 +23,7 @@ from ..machine import generator,pick_device
 from ..data.images import to_u8
 from ..data.codecs import load_codec
 from ..processes import Processes
-from ..training.run import check_average,load_net
+from ..training.run import Loaded,Run,check_average
 from ..nets.unet import UNet
 from ..flow.paths import paths
 from ..flow.sample import check_labels,guided,row_batches,sample
@@ -67,26 +67,24 @@ def load_published(
     folder:Path, # That `urepa export` wrote
     step:int|None, # As asked for
     average:str, # As asked for
-)->tuple: # As `load_net`
+)->Loaded:
     "The network of an exported folder, which holds one step of one average."
     require((folder/record_name).is_file(), f'{folder} holds no {record_name}, so that nothing tells how its network was trained; export the run again')
     held = read_json(folder/record_name)
     config = from_dict(held['config'])
     require(step in (None, held['step']) and not average, f'{folder} holds step {held["step"]} of the run alone; leave out --step and --average, or sample the run')
     if (folder/'vae').is_dir(): config = dataclasses.replace(config, data=dataclasses.replace(config.data, codec=str(folder)))
-    return UNet.from_pretrained(folder/'unet').eval(),config,held['step']
+    return Loaded(UNet.from_pretrained(folder/'unet').eval(), config, held['step'], sha256(folder/'unet'/weights_name))
 
 def load_drawn(
     run:str|Path, # Run folder, or an exported one
     step:int|None=None, # Checkpoint; the newest by default
     average:str='', # As `Sampling.average`
-)->tuple: # The network, the `Config`, the step, the checksum of the weights
+)->Loaded:
     "A network to draw from, and what it is."
     run = Path(run)
-    if (run/'model_index.json').exists(): return *load_published(run, step, average),sha256(run/'unet'/weights_name)
-    net,config,step = load_net(run, step, average)
-    stored = f'ema-{average}' if average in config.optim.averages else 'ema'
-    return net,config,step,sha256(run/'checkpoints'/f'{step:07d}'/stored/weights_name)
+    if (run/'model_index.json').exists(): return load_published(run, step, average)
+    return Run(run).net(step, average)
 
 def spacing(
     how:Sampling, # How images are drawn
@@ -214,10 +212,10 @@ def sample_files(
     "Draw a set of images into files, or what is missing of it; started by `torchrun` or `accelerate`, each process draws its share."
     require(n>0, f'{n} images were asked for; ask for at least one')
     store = open_writer(Path(out))
-    team = Processes(how.device, timedelta(days=7)) # shares may take unlike times
-    rank,world,wait = team.rank,team.world,team.wait
+    processes = Processes(how.device, timedelta(days=7)) # shares may take unlike times
+    rank,world,wait = processes.rank,processes.world,processes.wait
     require(world<=n, f'{world} processes for {n} images; start no more processes than there are images')
-    sampler = Sampler(run, dataclasses.replace(how, device=str(team.device)), step)
+    sampler = Sampler(run, dataclasses.replace(how, device=str(processes.device)), step)
     plan = dict(n=n, **sampler.record())
     left = open_output(store, plan)
     wait()

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['keys', 'reserved', 'error_context', 'check_values', 'check_whole', 'check_sweep', 'read_sweep', 'row_config',
-           'check_training', 'check_row', 'sampling_of', 'scores_of', 'locked', 'run_one', 'steps_done', 'choose_jobs',
+           'check_training', 'check_row', 'sampling_of', 'scores_of', 'run_one', 'steps_done', 'choose_jobs',
            'dispatch', 'end_with_parent', 'standing_scores', 'write_scores', 'run_sweep', 'SerialExecutor', 'run_jobs',
            'sweep_runs', 'run_revisions']
 
 # %% ../../nbs/score/63_sweep.ipynb #9fe6ceac
-import dataclasses,fcntl,math,os,re,threading,tomllib
+import dataclasses,math,os,re,threading,tomllib
 from concurrent.futures import BrokenExecutor,Executor,Future,ProcessPoolExecutor,wait
 from contextlib import contextmanager
 from functools import partial
@@ -27,9 +27,8 @@ from ..machine import check_machine
 from ..training.build import build_objective
 from .draw import check_sampling
 from ..data.teachers import token_shape
-from ..training.run import check_numbers,check_parts,check_run,check_trackers,read_log,saved_steps
+from ..training.run import Run,check_numbers,check_parts,check_trackers
 from ..training.train import train
-from ..config import from_dict
 
 # %% ../../nbs/score/63_sweep.ipynb #47990a8d
 keys = dict(title=str, preset=str, fields=dict, seeds=list, score_at=list, count=int, sampling=dict, rows=dict)
@@ -153,24 +152,12 @@ def scores_of(
     folder:str|Path, # Where the sweep's runs lie
 )->list[dict]: # A score for each of `score_at`; empty unless all of them stand
     "What a run that is done has scored."
-    out,sampling = Path(folder)/f'{row}-{seed}',sampling_of(sweep)
-    check_run(row_config(sweep, row, seed), out, resume=True)
-    if not (out/'results.json').exists(): return []
-    held = {o['step']:o for o in read_json(out/'results.json')['scores'] if o['sampling']==sampling}
+    run,sampling = Run(Path(folder)/f'{row}-{seed}', new=True),sampling_of(sweep)
+    run.check_config(row_config(sweep, row, seed), resume=True)
+    held = {o['step']:o for o in run.scores if o['sampling']==sampling}
     if not held.keys()>=set(sweep['score_at']): return []
-    log,revision = {o['step']:o for o in read_log(out)},read_json(out/'versions.json')['revision']
+    log,revision = {o['step']:o for o in run.log},run.versions['revision']
     return [dict(row=row, seed=seed, **held[step], log=log.get(step), revision=revision) for step in sweep['score_at']]
-
-@contextmanager
-def locked(
-    out:Path, # Run folder
-):
-    "`UserError` while another process holds the folder; the system lets go of it when that process ends, however it ends."
-    out.mkdir(parents=True, exist_ok=True)
-    with open(out/'.lock', 'a') as lock:
-        try: fcntl.flock(lock, fcntl.LOCK_EX|fcntl.LOCK_NB)
-        except BlockingIOError as e: raise UserError(f'another process is working on {out}; wait until it is done, or stop it') from e
-        yield
 
 def run_one(
     sweep:dict, # What `read_sweep` returns
@@ -184,10 +171,11 @@ def run_one(
     torch.set_num_threads(threads)
     if device.startswith('cuda'): torch.cuda.set_device(device) # where scores are computed, too
     out,config,sampling = Path(folder)/f'{row}-{seed}',replace_fields(row_config(sweep, row, seed), {'run.device':device}),sampling_of(sweep)
-    with locked(out):
-        if config.optim.steps not in saved_steps(out): train(config, out, resume=(out/'config.json').exists(), show=False)
-        if config.optim.steps not in saved_steps(out): raise KeyboardInterrupt(f'{out} was stopped')
-        held = read_json(out/'results.json')['scores'] if (out/'results.json').exists() else []
+    run = Run(out, new=True)
+    with run.lock():
+        if config.optim.steps not in run.steps: train(config, out, resume=run.is_run(out), show=False)
+        if config.optim.steps not in run.steps: raise KeyboardInterrupt(f'{out} was stopped')
+        held = run.scores
         for step in sweep['score_at']:
             if not any(o['step']==step and o['sampling']==sampling for o in held): score_run(out, step=step, **sampling)
     return scores_of(sweep, row, seed, folder)
@@ -198,7 +186,7 @@ def steps_done(
     jobs:list, # Pairs of row and seed
 )->int:
     "Steps that all runs together have logged."
-    logs = [read_log(folder/f'{row}-{seed}') for row,seed in jobs]
+    logs = [Run(folder/f'{row}-{seed}', new=True).log for row,seed in jobs]
     return sum(o[-1]['step'] for o in logs if o)
 
 def choose_jobs(
@@ -337,8 +325,8 @@ def sweep_runs(
     "The finished runs of a sweep."
     runs = {(row,seed):Path(folder)/f'{row}-{seed}' for row in rows for seed in seeds}
     for o in runs.values():
-        require((o/'config.json').exists(), f'{o} holds no run; run the sweep first, with its runs in {folder}')
-        done,wanted = max(saved_steps(o), default=0),from_dict(read_json(o/'config.json')).optim.steps
+        require(Run.is_run(o), f'{o} holds no run; run the sweep first, with its runs in {folder}')
+        done,wanted = max(Run(o).steps, default=0),Run(o).config.optim.steps
         require(done==wanted, f'{o} stands at step {done} of {wanted}; run the sweep again to finish it')
     return runs
 
@@ -347,5 +335,5 @@ def run_revisions(
 )->dict: # Revision → names of the runs that it made
     "Which code made which run."
     found = {}
-    for o in runs.values(): found.setdefault(read_json(o/'versions.json')['revision'] or 'unknown', []).append(o.name)
+    for o in runs.values(): found.setdefault(Run(o).versions['revision'] or 'unknown', []).append(o.name)
     return found
