@@ -115,7 +115,7 @@ def look_after(
     "Check a store, or show what is in it."
     from urepa.data.prepare import inspect as contact_sheet
     from urepa.data.store import Store,shard_paths
-    from urepa.data.store import verify as read_whole
+    from urepa.data.store import verify_store as read_whole
     if verify: print(f'{len(read_whole(out)):,} samples, all whole')
     if inspect:
         found = Store(out)
