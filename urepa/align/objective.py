@@ -10,7 +10,6 @@ __all__ = ['schedules', 'constant', 'rising', 'falling', 'valley', 'Aligned', 'T
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 import torch
 from torch import Tensor,nn

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 import torch
 from torch import nn
-from ..align.objective import Objective,terms_of
+from ..align.objective import EmaTeacher,Objective,terms_of
 from ..align.project import Projector
 from ..config import Config
 from ..core import UserError,require
-from ..data.batches import TokenShape,TrainingData
-from ..data.teachers import token_shape
+from ..data.batches import TrainingData
+from ..data.teachers import TokenShape,token_shape
 from ..flow.paths import Flow,flow_of
 from ..machine import seeded
 from ..nets.unet import UNet
@@ -48,7 +48,7 @@ def teacher_shape(
     align,model = config.align,config.model
     if align.teacher=='ema': return TokenShape(net.block_width(align.ema_block), net.block_grid(align.ema_block))
     if data is not None and data.teacher is not None: return data.teacher
-    return TokenShape(*token_shape(align.teacher, model.image_size//model.patch_size))
+    return token_shape(align.teacher, model.image_size//model.patch_size)
 
 def build_projector(
     config:Config, # A whole run
@@ -85,7 +85,10 @@ def build(
         objective = Objective(
             made, projector, flow, align.block, align.weight, terms=terms_of(align), schedule=align.schedule,
             label_dropout=config.optim.label_dropout, resize=align.resize, spatial_norm=align.spatial_norm)
+        if align.weight and align.teacher=='ema': # the network itself, until a run has its average
+            objective.ema_teacher = EmaTeacher(made, align.ema_block, align.max_time_gap)
     objective = objective.configure(config.run).to(device)
+    if data is not None: data.wanted = objective.wanted
     return Parts(config, made, projector, flow, objective, data)
 
 # %% ../../nbs/training/52_build.ipynb #ae6fa7b9
