@@ -16,15 +16,14 @@ from torch import Tensor,nn
 from ..data.batches import TrainingData
 from ..config import Config
 from ..core import UserError,progress,require
-from ..machine import generator
 from .ema import Averages
 from ..nets.layers import Block
 from ..machine import check_machine
-from .build import build_objective
+from .build import build
 from ..processes import Processes
 from ..nets.describe import describe
 from .checkpoint import Writer,files_of,load_checkpoint,snapshot,step_name
-from .run import Log,Run,check_numbers,check_parts,check_trackers,trackers
+from .run import Log,Run,check_parts,check_trackers,trackers
 
 # %% ../../nbs/training/54_train.ipynb #45b84fac
 def blocks_of(
@@ -47,12 +46,12 @@ class State:
         self.step = 0 # steps done
         self.sums = {} # of the loss terms since the last line of the log
         self.skipped_in_a_row = 0
-        self.cost = describe(config.model, objective.projector, align.block) # while the weights are in one piece
+        self.cost = describe(objective.net, objective.projector, align.block) # while the weights are in one piece
         self.ema = Averages(objective.net, optim.ema, optim.averages)
         if shard:
             for net in self.ema.modules.values():
                 self.processes.wrap(net, True, blocks_of(net), method='forward_intermediates')
-        if align.teacher=='ema': objective.follow(self.ema.module, align.ema_block, align.max_time_gap)
+        if objective.ema_teacher: objective.ema_teacher.net = self.ema.module
         self.call = self.processes.wrap(objective, shard, blocks_of(objective.net), find_unused=align.stop_step>0)
         self.optimizer = torch.optim.AdamW(
             objective.parameters(), lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay, fused=True)
@@ -74,7 +73,7 @@ def backward(self:State,
     aligned = stop==0 or self.step<stop
     last = (part[0]+1)%n==0
     with nullcontext() if last else self.processes.no_sync(self.call):
-        terms = self.call(*batch, generator=generator(self.config.run.seed, 'step', self.step), aligned=aligned, part=part)
+        terms = self.call(*batch, aligned=aligned)
         loss = terms['loss']
         (loss*torch.where(loss.isfinite(), 1/n, float('nan'))).backward()
     return {k:v.detach() for k,v in terms.items()}
@@ -104,7 +103,7 @@ def train_step(self:State,
 @patch(as_prop=True)
 def losses(self:State)->list[str]:
     "Names of the loss terms."
-    return ['velocity', 'token', 'manifold', 'dispersive']
+    return ['velocity', *[o.name for o in self.objective.terms]]
 
 @patch
 def accumulate(self:State,
@@ -250,16 +249,14 @@ def setup(
 )->tuple[TrainingData,State]:
     "Check everything, then build what is trained; nothing is written."
     run.check_config(config, resume)
-    check_numbers(config)
     check_parts(config, processes.world)
     check_machine(config.run, processes.device)
     data = TrainingData(config, processes.device)
     run.check_store(data)
-    width,grid = (data.teacher.width,data.teacher.grid) if data.teacher else (0, 0)
-    objective = build_objective(config, width, grid).to(processes.device)
+    objective = build(config, data, device=processes.device).objective
     objective.check_parts(processes.world*config.optim.grad_accum)
     if processes.main: check_trackers(config.run.trackers)
-    state = resume_from(State(config, objective, processes), run)
+    state = resume_from(State(data.config, objective, processes), run)
     steps = config.optim.steps
     require(state.step<=steps, f'{run.folder} has done {state.step} steps already, and optim.steps is {steps}; give at least as many')
     return data,state
