@@ -19,92 +19,107 @@ class Processes:
     "The processes that work on one run, as `torchrun` or `accelerate launch` started them, and which of them this is."
     def __init__(self,
         device:str='auto', # As for `pick_device`; many processes take a GPU each, or the CPU
-        patience:timedelta=timedelta(hours=1), # How long one waits for the others
+        timeout:timedelta=timedelta(hours=1), # How long a process waits for the others
     ):
-        self.rank,self.world,self.accelerator = 0,int(os.environ.get('WORLD_SIZE', 1)),None
-        if self.world>1: self.connect(device, patience)
+        self.rank = 0
+        self.world = int(os.environ.get('WORLD_SIZE', 1))
+        self.accelerator = None
+        if self.world>1: self.connect(device, timeout)
         else: self.device = pick_device(device)
 
-    def connect(self, device, patience):
-        "Find the others."
+    def connect(self,
+        device:str, # As for `__init__`
+        timeout:timedelta, # As for `__init__`
+    ):
+        "Meet the other processes, and open the second line."
         from accelerate import Accelerator
         from accelerate.utils import DistributedDataParallelKwargs,InitProcessGroupKwargs
-        handlers = [InitProcessGroupKwargs(timeout=patience), DistributedDataParallelKwargs(gradient_as_bucket_view=True)]
+        handlers = [InitProcessGroupKwargs(timeout=timeout), DistributedDataParallelKwargs(gradient_as_bucket_view=True)]
         place = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
-        try: a = self.accelerator = Accelerator(cpu=device=='cpu' or not torch.cuda.is_available(), mixed_precision='no', kwargs_handlers=handlers)
+        cpu = device=='cpu' or not torch.cuda.is_available()
+        try: a = self.accelerator = Accelerator(cpu=cpu, mixed_precision='no', kwargs_handlers=handlers)
         except (RuntimeError, ValueError) as e:
-            raise UserError(f'the processes cannot meet at {place} ({str(e).splitlines()[0]}); is the port in use? choose another: torchrun --master-port, or --standalone on one machine') from e
-        require(a.num_processes==self.world, f'{self.world} processes were started and {a.num_processes} found each other; start them with torchrun')
-        require(a.distributed_type.startswith('MULTI_'), f"accelerate is set up for {a.distributed_type}, which is not read here; leave its --use_… options out, and pass --run.fsdp to split the weights")
-        self.rank,self.device,self.group = a.process_index,a.device,dist.new_group(backend='gloo', timeout=patience)
+            raise UserError(f'the processes cannot meet at {place} ({str(e).splitlines()[0]}); is the port in use? '
+                            'choose another: torchrun --master-port, or --standalone on one machine') from e
+        require(a.num_processes==self.world,
+                f'{self.world} processes were started and {a.num_processes} found each other; start them with torchrun')
+        require(a.distributed_type.startswith('MULTI_'), f'accelerate is set up for {a.distributed_type}, which is not read here; '
+                'leave its --use_… options out, and pass --run.fsdp to split the weights')
+        self.rank = a.process_index
+        self.device = a.device
+        with self.name_lost_peer(): self.group = dist.new_group(backend='gloo', timeout=timeout)
 
     @property
-    def main(self)->bool: # The one that writes
-        "Is this the first?"
+    def main(self)->bool:
+        "Is this the first process, which writes?"
         return self.rank==0
 
     def wait(self):
-        "For all."
+        "Wait until all processes arrive."
         if self.world>1: dist.barrier(group=self.group)
 
     def any(self,
         asked, # Anything that is true or not
-    )->bool: # The same for all
-        "Does one of them say yes?"
+    )->bool: # The same in all processes
+        "Is it true in at least one process?"
         if self.world==1: return bool(asked)
         votes = torch.tensor(float(bool(asked)))
         dist.all_reduce(votes, group=self.group)
         return votes.item()>0
 
-    def told(self,
-        number:int, # What the main process says
-    )->int: # The same for all
-        "What the main process knows."
+    def broadcast(self,
+        number:int, # Counts in the main process only
+    )->int: # The same in all processes
+        "Broadcast a number from the main process."
         if self.world==1: return number
-        said = torch.tensor(number)
-        dist.broadcast(said, 0, group=self.group)
-        return said.item()
+        sent = torch.tensor(number)
+        dist.broadcast(sent, 0, group=self.group)
+        return sent.item()
 
     def mean(self,
-        values:dict, # name → number or scalar tensor, the same names in all
-    )->dict: # name → float, the same for all
+        values:dict, # name → number or scalar tensor, the same names in all processes
+    )->dict: # name → float, the same in all processes
         "Means over the processes."
         if not values: return {}
-        numbers = torch.stack([torch.as_tensor(o, dtype=torch.float64, device=self.device) for o in values.values()]).cpu()
+        numbers = [torch.as_tensor(o, dtype=torch.float64, device=self.device) for o in values.values()]
+        numbers = torch.stack(numbers).cpu()
         if self.world>1: dist.all_reduce(numbers, group=self.group)
         return dict(zip(values, (numbers/self.world).tolist()))
 
-    def spread(self,
-        module:nn.Module, # On its device, the same weights in all
-        shard:bool=False, # Split it (FSDP2) instead of keeping a copy in each (DDP)
-        inner:type=(), # Modules inside that are fetched one at a time
-        partly:bool=False, # Some weights may be left without a gradient
-        reader:str='', # A method that is called in place of `forward`, of a module that is not trained
+    def wrap(self,
+        module:nn.Module, # On its device, with the same weights in all processes
+        shard:bool=False, # Split it (FSDP2) instead of keeping a copy in each process (DDP)
+        blocks:list=(), # Modules inside that FSDP2 fetches one at a time
+        find_unused:bool=False, # Some weights may be left without a gradient
+        method:str='', # Called in place of `forward`, of a module that is not trained
     )->nn.Module: # To be called in its place
-        "Let all of them train one network."
+        "Let all processes train one module."
         if self.world==1: return module
-        self.accelerator.ddp_handler.find_unused_parameters = partly
+        self.accelerator.ddp_handler.find_unused_parameters = find_unused
         if not shard: return self.accelerator.prepare_model(module, device_placement=False)
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard,register_fsdp_forward_method
         mesh = init_device_mesh(self.device.type, (self.world,))
-        for o in [o for o in module.modules() if isinstance(o, inner)]: fully_shard(o, mesh=mesh)
-        module = fully_shard(module, mesh=mesh, reshard_after_forward=True if reader else None) # no backward pass lets go of the weights
-        if reader: register_fsdp_forward_method(module, reader)
+        for block in blocks: fully_shard(block, mesh=mesh)
+        reshard = True if method else None # without a backward pass nothing else frees the whole weights
+        module = fully_shard(module, mesh=mesh, reshard_after_forward=reshard)
+        if method: register_fsdp_forward_method(module, method)
         return module
 
-    def pause(self,
-        call:nn.Module, # From `spread`
+    def no_sync(self,
+        module:nn.Module, # From `wrap`
     ): # A context
-        "Add up gradients without averaging them yet."
-        return self.accelerator.no_sync(call) if isinstance(call, nn.parallel.DistributedDataParallel) else nullcontext()
+        "Accumulate gradients without averaging them over the processes yet."
+        copied = isinstance(module, nn.parallel.DistributedDataParallel)
+        return self.accelerator.no_sync(module) if copied else nullcontext()
 
     @contextmanager
-    def together(self):
-        "Say it in a sentence if another process is lost."
+    def name_lost_peer(self):
+        "`UserError` in one sentence if another process is lost."
         try: yield
         except RuntimeError as e:
-            lost = self.world>1 and any(o in str(e).lower() for o in ('gloo', 'nccl', 'peer', 'connection'))
-            if not lost: raise
-            raise UserError(f'process {self.rank+1} of {self.world} stops because another one has ended or cannot be reached, whose own message tells why if it had time for one '
-                            f'(here: {str(e).strip().splitlines()[0]}); start all of them again with --resume') from e
+            told = str(e).strip().splitlines()[0]
+            lost = any(o in str(e).lower() for o in ('gloo', 'nccl', 'peer', 'connection'))
+            if self.world==1 or not lost: raise
+            raise UserError(f'process {self.rank+1} of {self.world} stops because another one has ended or cannot be reached, '
+                            f'whose own message tells why if it had time for one (here: {told}); start all of them again with --resume') from e

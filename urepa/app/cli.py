@@ -214,6 +214,7 @@ def evaluate(
     from urepa.score.features import feature_nets
     from urepa.score.image_files import Images
     run = (samples/'config.json').exists()
+<<<<<<< HEAD
     check_evaluation(samples, run, count, step, features, weights, out, statistics, how)
     team = Processes(how.device)
     nets = None if features=='fashion' and how.device=='auto' else tuple(feature_nets(features, weights, team.device))
@@ -225,6 +226,17 @@ def evaluate(
             count = 5000 if count is None else count
             score = score_run(samples, count, step, True, reference, nets, subset, team, **chosen)
         else: score = score_images(samples, None, reference, nets, subset, True, team)
+=======
+    check_evaluation(samples, run, n, step, features, weights, out, statistics, how)
+    processes = Processes(how.device)
+    nets = None if features=='fashion' and how.device=='auto' else tuple(feature_nets(features, weights, processes.device))
+    with processes.name_lost_peer():
+        if statistics is not None: return write_reference(statistics, nets[0], Images(samples), keep, True, processes)
+        if run:
+            chosen = {k:v for k,v in dataclasses.asdict(how).items() if k in defaults or v!=getattr(Sampling(), k)}
+            score = score_run(samples, 5000 if n is None else n, step, True, reference, nets, keep, processes, **dict(chosen, device=str(processes.device)))
+        else: score = score_images(samples, None, reference, nets, keep, True, processes)
+>>>>>>> main
     if score is None: return
     print(describe(score))
     data = read_json(samples/'config.json')['data'] if run and reference=='fashion' else {}

@@ -298,19 +298,24 @@ def prepare(
     out = Path(out)
     check_numbers(recipe, tolerance, threads)
     if (out/'store.json').exists(): return open_finished(out, source, recipe)
+<<<<<<< HEAD
     team = team or Processes(str(device), timedelta(days=7)) # shards may take unlike times
     encoder = Encoder(recipe, team.device, teacher)
+=======
+    processes = Processes(str(device), timedelta(days=7)) # shards may take unlike times
+    encoder = Encoder(recipe, processes.device, teacher)
+>>>>>>> main
     (out/'shards').mkdir(parents=True, exist_ok=True)
-    if team.main:
+    if processes.main:
         check_plan(out, plan(source, encoder))
         if components_kept(recipe.tokens) and encoder.teacher: write_basis(source, encoder, out)
         check_space(source, encoder, out, show)
-    team.wait()
+    processes.wait()
     if components_kept(recipe.tokens) and encoder.teacher: write_basis(source, encoder, out)
-    make_shards(Prepare(source, out, encoder, tolerance, threads), team.rank, team.world, show)
-    team.wait()
-    if team.main: finish(source, encoder, out)
-    team.wait()
+    make_shards(Prepare(source, out, encoder, tolerance, threads), processes.rank, processes.world, show)
+    processes.wait()
+    if processes.main: finish(source, encoder, out)
+    processes.wait()
     return Store(out)
 
 def finish(

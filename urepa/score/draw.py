@@ -213,10 +213,15 @@ def sample_files(
     "Draw a set of images into files, or what is missing of it; started by `torchrun` or `accelerate`, each process draws its share."
     require(n>0, f'{n} images were asked for; ask for at least one')
     store = open_writer(Path(out))
+<<<<<<< HEAD
     team = team or Processes(how.device, timedelta(days=7)) # shares may take unlike times
     rank,world,wait = team.rank,team.world,team.wait
+=======
+    processes = Processes(how.device, timedelta(days=7)) # shares may take unlike times
+    rank,world,wait = processes.rank,processes.world,processes.wait
+>>>>>>> main
     require(world<=n, f'{world} processes for {n} images; start no more processes than there are images')
-    sampler = Sampler(run, dataclasses.replace(how, device=str(team.device)), step)
+    sampler = Sampler(run, dataclasses.replace(how, device=str(processes.device)), step)
     plan = dict(n=n, **sampler.record())
     left = open_output(store, plan)
     wait()

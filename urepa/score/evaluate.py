@@ -54,12 +54,12 @@ def kept_indices(
 
 def all_gather(
     mine, # What this process has
-    team:Processes|None, # All processes; `None` is this one alone
+    processes:Processes|None, # All processes; `None` is this one alone
 )->list: # What each of them has, in their order
     "What all processes have, in every one of them."
-    if team is None or team.world==1: return [mine]
-    class_accuracy = [None]*team.world
-    dist.all_gather_object(class_accuracy, mine, group=team.group)
+    if processes is None or processes.world==1: return [mine]
+    class_accuracy = [None]*processes.world
+    dist.all_gather_object(class_accuracy, mine, group=processes.group)
     return class_accuracy
 
 def extract(
@@ -106,11 +106,11 @@ def extract_all(
     batch:int=64, # Images at once
     keep:int=10_000, # Images whose features are kept; 0 keeps all
     show:bool=False, # Progress bar
-    team:Processes|None=None, # Processes that share the batches; all of them get the result
+    processes:Processes|None=None, # Processes that share the batches; all of them get the result
 )->Features:
     "Let a net look at all images once."
-    rank,world = (team.rank,team.world) if team else (0,1)
-    return merge_features(all_gather(extract(net, images, batch, keep, show, rank, world), team), len(images), keep)
+    rank,world = (processes.rank,processes.world) if processes else (0,1)
+    return merge_features(all_gather(extract(net, images, batch, keep, show, rank, world), processes), len(images), keep)
 
 # %% ../../nbs/score/62_evaluate.ipynb #e88d7217
 nets = 'classifier', 'autoencoder' # of the embedded images
@@ -138,11 +138,11 @@ def write_reference(
     images:Images, # Real images
     keep:int=10_000, # Images that are stored beside the statistics
     show:bool=False, # Progress bar
-    team:Processes|None=None, # Processes that share the batches; the first one writes
+    processes:Processes|None=None, # Processes that share the batches; the first one writes
 ):
     "Statistics of real images in ADM's form."
-    class_accuracy = extract_all(net, images, keep=keep, show=show, team=team)
-    if team and not team.main: return
+    class_accuracy = extract_all(net, images, keep=keep, show=show, processes=processes)
+    if processes and not processes.main: return
     chosen = set(class_accuracy.chosen.tolist())
     stored = [x.movedim(1, -1).numpy()[[i for i in range(len(x)) if 64*k+i in chosen]] for k,x in enumerate(images.batches(64))]
     arrays = dict(mu=class_accuracy.pool.mean, sigma=class_accuracy.pool.cov, n=class_accuracy.n, net=net.name, net_checksum=net.checksum, arr_0=np.concatenate(stored))
@@ -190,12 +190,12 @@ def read_reference(
     shape:tuple, # Of the samples, `(c, h, w)`
     keep:int=10_000, # Images whose features are kept; 0 keeps all
     show:bool=False, # Progress bar
-    team:Processes|None=None, # Processes that share the batches
+    processes:Processes|None=None, # Processes that share the batches
 )->tuple[Features, dict]: # What the net made of it; source, count, checksum
     "The reference that samples are compared with."
     images,whole = open_reference(source, net, shape)
     if source=='fashion': return real_features(net, 'test', 0, keep),dict(source='Fashion-MNIST, test split', count=len(images), checksum=images.checksum())
-    class_accuracy = extract_all(net, images, keep=keep, show=show, team=team) if images is not None else whole
+    class_accuracy = extract_all(net, images, keep=keep, show=show, processes=processes) if images is not None else whole
     if whole is not None: class_accuracy = replace(class_accuracy, n=whole.n, pool=whole.pool, spatial=whole.spatial)
     path = Path(source)
     return class_accuracy,dict(source=path.name, count=class_accuracy.n, checksum=sha256(path) if path.is_file() else images.checksum())
@@ -270,7 +270,7 @@ def evaluate(
     nets:tuple|None=None, # From `feature_nets`; the embedded ones by default
     keep:int=10_000, # Images whose features precision, recall and kernel distance compare; 0 takes all
     show:bool=False, # Progress bars
-    team:Processes|None=None, # Processes that share the batches
+    processes:Processes|None=None, # Processes that share the batches
 )->dict|None: # A JSON-ready result: counts, what each net says, the floors, the checksums; `None` in all processes but the first
     "Score images against a reference."
     images = images if isinstance(images, Images) else Images(images)
@@ -279,14 +279,14 @@ def evaluate(
     check_count(len(images))
     images.check_sizes()
     for net in nets: open_reference(reference, net, images.shape)
-    main = team is None or team.main
+    main = processes is None or processes.main
     result = dict(count=len(images), keep=keep, features={}, reference=None, samples=dict(checksum=images.checksum() if main else None, made=images.record))
     if labels is not None:
         known = 10 if reference=='fashion' else ((images.record or {}).get('config') or {}).get('model', {}).get('n_classes')
         result['classes'] = dict(asked=len(labels.unique()), known=known)
     for net in nets:
-        samples = extract_all(net, images, keep=keep, show=show, team=team)
-        real,result['reference'] = read_reference(reference, net, images.shape, keep, show, team)
+        samples = extract_all(net, images, keep=keep, show=show, processes=processes)
+        real,result['reference'] = read_reference(reference, net, images.shape, keep, show, processes)
         if not main: continue
         own = embedded and reference=='fashion'
         told = dict(score(samples, real), floor=real_score(net, len(images), keep) if own else split_half_score(real, len(images)))
@@ -352,13 +352,13 @@ def draw_shared(
     sampler:Sampler, # Of a run
     count:int, # How many images
     show:bool=False, # Progress bar
-    team:Processes|None=None, # Processes that draw a share each
+    processes:Processes|None=None, # Processes that draw a share each
 )->Tensor: # uint8 `[count c h w]`, in all of them
     "Images in memory, the same for any number of processes."
-    rank,world = (team.rank,team.world) if team else (0,1)
+    rank,world = (processes.rank,processes.world) if processes else (0,1)
     mine = shares(list(range(-(-count//rows))), world, count)[rank]
     drawn = [sampler(o.start*rows, min(count, o.stop*rows)-o.start*rows, show and rank==0) for o in mine]
-    return torch.cat([o for part in all_gather(drawn, team) for o in part])
+    return torch.cat([o for part in all_gather(drawn, processes) for o in part])
 
 def score_run(
     run:str|Path, # Run folder
@@ -368,7 +368,7 @@ def score_run(
     reference:str|Path='fashion', # As `read_reference`
     nets:tuple|None=None, # From `feature_nets`; the embedded ones by default
     keep:int=10_000, # As `evaluate`
-    team:Processes|None=None, # Processes that share drawing and looking
+    processes:Processes|None=None, # Processes that share drawing and looking
     **sampling, # Fields of `Sampling`, in place of `defaults`
 )->dict|None: # What `evaluate` returns, with how the images were made
     "Sample a run and score it; the result is kept in its results.json."
@@ -377,7 +377,7 @@ def score_run(
     check_count(count)
     sampler = Sampler(run, how_to_draw(given), step)
     for net in nets or embedded_nets(): open_reference(reference, net, sampler.shape)
-    result = evaluate(draw_shared(sampler, count, show, team), sampler.labels(0, count) if sampler.known else None, reference, nets, keep, show, team)
+    result = evaluate(draw_shared(sampler, count, show, processes), sampler.labels(0, count) if sampler.known else None, reference, nets, keep, show, processes)
     if result is None: return None
     result = dict(step=sampler.step, sampling=how, **result)
     result['samples']['made'] = {k:v for k,v in sampler.record().items() if k not in ('config', 'provenance')}
