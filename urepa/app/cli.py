@@ -108,14 +108,15 @@ def prepare(
     from urepa.data.prepare import prepare as make
     from urepa.processes import Processes
     if recipe.teacher=='none': recipe = dataclasses.replace(recipe, teacher='')
-    source,team = open_source(images, split, streaming, unlabelled),Processes(device, timedelta(days=7))
-    try: store = make(source, out, recipe, device, tolerance, threads, team=team)
+    source = open_source(images, split, streaming, unlabelled)
+    processes = Processes(device, timedelta(days=7))
+    try: store = make(source, out, recipe, device, tolerance, threads, processes=processes)
     except OSError as e:
         raise UserError(f'{out} could not be written ({e}); free some space and repeat the command, '
                         'finished shards are kept') from e
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f'stopped; finished shards are kept in {out}, repeat the command to go on') from None
-    if not team.main: return
+    if not processes.main: return
     lost = store.meta['skipped']
     print(f'{len(store):,} samples in {len(store.shards)} shards in {out}; {lost} images could not be read')
     print(f'train with: urepa train PRESET --data {out} --out RUN')
@@ -156,11 +157,11 @@ def sample(
     """
     from urepa.processes import Processes
     from urepa.score.draw import sample_files
-    team = Processes(how.device, timedelta(days=7))
-    try: sample_files(run, out, count, how, step, team=team)
+    processes = Processes(how.device, timedelta(days=7))
+    try: sample_files(run, out, count, how, step, processes=processes)
     except KeyboardInterrupt:
         raise KeyboardInterrupt('stopped, what is drawn is kept; repeat the command to continue') from None
-    if team.main: print(f'{count:,} images in {out}')
+    if processes.main: print(f'{count:,} images in {out}')
 
 # %% ../../nbs/app/81_cli.ipynb #c11a0006
 def check_evaluation(
@@ -188,7 +189,7 @@ def evaluate(
     samples:Positional[Path], # An .npz file, a folder of images, or a run folder, which is sampled first
     count:int|None=None, # Images to sample from a run folder; 5000 by default
     step:int|None=None, # Checkpoint of a run folder; the newest by default
-    reference:str='fashion', # Folder or .npz file of real images or their statistics; 'fashion': the embedded test split
+    reference:str='fashion', # Folder or .npz file of real images or their statistics; fashion: the embedded test split
     features:Literal['fashion', 'inception', 'dinov2']='fashion', # Both embedded nets, FID's Inception, or DINOv2
     weights:Path|None=None, # File of Inception's or DINOv2's weights
     subset:int=10_000, # Images whose features precision, recall and kernel distance compare; 0 takes all
@@ -214,29 +215,18 @@ def evaluate(
     from urepa.score.features import feature_nets
     from urepa.score.image_files import Images
     run = (samples/'config.json').exists()
-<<<<<<< HEAD
     check_evaluation(samples, run, count, step, features, weights, out, statistics, how)
-    team = Processes(how.device)
-    nets = None if features=='fashion' and how.device=='auto' else tuple(feature_nets(features, weights, team.device))
-    with team.together():
-        if statistics is not None: return write_reference(statistics, nets[0], Images(samples), subset, True, team)
-        if run:
-            chosen = {k:v for k,v in dataclasses.asdict(how).items() if k in defaults or v!=getattr(Sampling(), k)}
-            chosen['device'] = str(team.device)
-            count = 5000 if count is None else count
-            score = score_run(samples, count, step, True, reference, nets, subset, team, **chosen)
-        else: score = score_images(samples, None, reference, nets, subset, True, team)
-=======
-    check_evaluation(samples, run, n, step, features, weights, out, statistics, how)
     processes = Processes(how.device)
-    nets = None if features=='fashion' and how.device=='auto' else tuple(feature_nets(features, weights, processes.device))
+    nets = None
+    if features!='fashion' or how.device!='auto': nets = tuple(feature_nets(features, weights, processes.device))
     with processes.name_lost_peer():
-        if statistics is not None: return write_reference(statistics, nets[0], Images(samples), keep, True, processes)
+        if statistics is not None: return write_reference(statistics, nets[0], Images(samples), subset, True, processes)
         if run:
             chosen = {k:v for k,v in dataclasses.asdict(how).items() if k in defaults or v!=getattr(Sampling(), k)}
-            score = score_run(samples, 5000 if n is None else n, step, True, reference, nets, keep, processes, **dict(chosen, device=str(processes.device)))
-        else: score = score_images(samples, None, reference, nets, keep, True, processes)
->>>>>>> main
+            chosen['device'] = str(processes.device)
+            count = 5000 if count is None else count
+            score = score_run(samples, count, step, True, reference, nets, subset, processes, **chosen)
+        else: score = score_images(samples, None, reference, nets, subset, True, processes)
     if score is None: return
     print(describe(score))
     data = read_json(samples/'config.json')['data'] if run and reference=='fashion' else {}
@@ -271,7 +261,7 @@ def sweep(
     print(f'{out} is written')
 
 def compare(
-    results:Positional[list[Path]], # Scored run folders, or results of sweeps or urepa evaluate; the others are compared with the first
+    results:Positional[list[Path]], # Scored runs, or results of sweep or evaluate; the first is the reference
     out:Path=Path('compare.png'), # The figure; the table goes into an .md file beside it
 ):
     """Compare scores: a table and a figure with the spread of the seeds, and steps to reach a level.
@@ -427,7 +417,7 @@ def application(
     "Commands and groups of commands, for tyro."
     app = SubcommandApp()
     for name,f in commands.items():
-        if not callable(f): app.command(application(f, configs, words), name=name, help=f"Look after a store: {', '.join(f)}")
+        if not callable(f): app.command(application(f, configs, words), name=name, help=f"Verbs: {', '.join(f)}")
         elif name in words: app.command(with_help(f, configs), name=name)
         else: app.command(f, name=name, help=f.__doc__.splitlines()[0])
     return app

@@ -159,7 +159,7 @@ pipe({call}).images
 This runs no code but the package's. `diffusers.DiffusionPipeline.from_pretrained('FOLDER', trust_remote_code=True)` opens the folder as well: it runs
 `pipeline.py`, whose one line imports the same class from the package. From the Hub, use the class itself.
 
-The command `urepa sample FOLDER --n 50000 --out samples.npz` draws many.
+The command `urepa sample FOLDER --count 50000 --out samples.npz` draws many.
 """
 labelled_call = 'class_labels=[0, 1, 2], guidance_scale=1.65, guidance_interval=(0, .7), num_inference_steps=50'
 

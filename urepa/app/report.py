@@ -190,7 +190,7 @@ def try_next(
                 (f'{again}-seed --run.seed {config.run.seed+1}', 'another seed: how much of a difference between two runs is chance')]
     if config.align.weight: commands += [(f'{again}-plain --align.weight 0', 'the same run without alignment: compare the two reports'),
                 (f'{again}-teacher --align.resize teacher', 'shrink the teacher instead of growing the U-Net (Table 6)')]
-    if config.data.labelled: commands += [(f'urepa sample {run} --n 100 --guidance 2 --interval 0 0.7 --out {run}/guided', 'guidance in an interval: surer classes, less variety')]
+    if config.data.labelled: commands += [(f'urepa sample {run} --count 100 --guidance 2 --interval 0 0.7 --out {run}/guided', 'guidance in an interval: surer classes, less variety')]
     return '<ul>'+''.join(f'<li><code>{c}</code><br>{why}</li>' for c,why in commands)+'</ul>'
 
 # %% ../../nbs/app/80_report.ipynb #ccda20c1

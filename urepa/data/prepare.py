@@ -292,19 +292,14 @@ def prepare(
     threads:int=4, # Threads that read images
     show:bool=True, # Progress bar
     teacher:Teacher|None=None, # In place of the one that the recipe names
-    team:Processes|None=None, # Those that share the work; by default all that were started
+    processes:Processes|None=None, # Those that share the work; by default all that were started
 )->Store: # Finished
     "Make a store, go on with it, or open it where it is finished."
     out = Path(out)
     check_numbers(recipe, tolerance, threads)
     if (out/'store.json').exists(): return open_finished(out, source, recipe)
-<<<<<<< HEAD
-    team = team or Processes(str(device), timedelta(days=7)) # shards may take unlike times
-    encoder = Encoder(recipe, team.device, teacher)
-=======
-    processes = Processes(str(device), timedelta(days=7)) # shards may take unlike times
+    processes = processes or Processes(str(device), timedelta(days=7)) # shards may take unlike times
     encoder = Encoder(recipe, processes.device, teacher)
->>>>>>> main
     (out/'shards').mkdir(parents=True, exist_ok=True)
     if processes.main:
         check_plan(out, plan(source, encoder))

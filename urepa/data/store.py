@@ -187,7 +187,7 @@ class Store:
         "Fetch and map a shard; nothing is read yet."
         o = self.shards[k]
         try: return {name:v.numpy() for name,v in load_file(self.files.fetch(o['file'], o['sha256'])).items()}
-        except SafetensorError as e: raise UserError(f"{self.name}/{o['file']} cannot be read ({e}); check the store with urepa prepare --out {self.name} --verify") from e
+        except SafetensorError as e: raise UserError(f"{self.name}/{o['file']} cannot be read ({e}); check the store with urepa store verify {self.name}") from e
 
     def want(self,
         k:int, # Number in `store.json`
