@@ -45,11 +45,11 @@ def test_answers_before_torch_is_loaded(words):
     assert done.stdout.splitlines()[-1]=='False', done.stderr
 
 def test_debug_shows_where(urepa):
-    assert 'Traceback' in urepa('report', 'nowhere', '--debug').stderr
+    assert 'Traceback' in urepa('train', '--config', 'nowhere', '--debug').stderr
 
 def test_misunderstood_words_end_with_2(urepa):
     complaint(urepa('trian'), 2)
-    complaint(urepa('report', 'nowhere'), 1)
+    complaint(urepa('train', '--config', 'nowhere'), 1)
 
 mistakes = {
     'unknown command': ('trian tiny --out run', 'train'),
