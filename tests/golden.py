@@ -63,12 +63,12 @@ def draws(config, objective, batch):
 
 def backward(state, batch):
     "Gradients of the next step, not clipped, left in the parameters; nothing else changes."
-    state.learn(batch, (0, 1))
+    state.backward(batch, (0, 1))
 
 def advance(state, batch):
     "One whole step; its terms and the norm of its gradient before clipping: name → float."
-    state.advance(batch)
-    told = state.means()
+    state.train_step(batch)
+    told = state.pop_means()
     assert told.pop('skipped')==0 and 'not_finite' not in told
     return {k:v for k,v in told.items() if k!='gradient_max'}
 

@@ -6,8 +6,10 @@
 __all__ = ['grid_side', 'to_grid', 'to_tokens', 'resize_tokens', 'Moments', 'PCA', 'fit_pca', 'colour_maps']
 
 # %% ../nbs/04_tokens.ipynb #0351c797
+import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.linalg.blas import dsyrk
 from torch import Tensor
 from typing import NamedTuple
 from .core import require
@@ -18,7 +20,8 @@ def grid_side(
 )->int: # Tokens per side
     "Side of the square grid that `n` tokens fill."
     side = round(n**.5)
-    require(side*side==n, f'{n} tokens do not fill a square grid; pass the patch tokens alone, without class or register tokens')
+    remedy = 'pass the patch tokens alone, without class or register tokens'
+    require(side*side==n, f'{n} tokens do not fill a square grid; {remedy}')
     return side
 
 def to_grid(
@@ -48,27 +51,95 @@ def resize_tokens(
 
 # %% ../nbs/04_tokens.ipynb #097580cc
 class Moments:
-    "Count, mean and scatter of rows that come in batches."
-    def __init__(self): self.n,self.mean,self.scatter = 0,0.,0.
+    "Count, mean and covariance of rows that come in batches; memory does not depend on their number."
+    def __init__(self,
+        block:int=512, # Rows that are collected before they are worked in; as many are kept as they are
+    ):
+        self.block = block
+        self.worked = 0 # rows worked in
+        self.waiting = 0 # rows collected, not yet worked in
+        self.rows = None # room for a block, `[block d]`, measured from `shift`
+        self.shift = None # the point that all is measured from, `[d]`
+        self.total = None # sum of the rows, measured from there, `[d]`
+        self.scatter = None # sum of their outer products, one triangle, `[d d]`
+
+    @property
+    def n(self)->int: # Rows taken in
+        return self.worked+self.waiting
 
     def add(self,
         rows:Tensor, # `[b d]`
-    ): # itself
+    )->'Moments': # This one
         "Take in a batch."
-        require(rows.ndim==2 and len(rows)>0, f'rows of shape {list(rows.shape)} cannot be added up; expected [b d], at least one row')
-        rows = rows.detach().cpu().double()
-        require(bool(rows.isfinite().all()), f'{int((~rows.isfinite()).any(1).sum())} of {len(rows)} rows hold NaN or infinity; find out what broke them')
-        require(self.n==0 or rows.shape[1]==len(self.mean), f'rows of {rows.shape[1]} features cannot be added to rows of {len(self.mean)}; give all of one width' if self.n else '')
-        n,mean = len(rows),rows.mean(0)
-        step,rows = mean-self.mean,rows-mean
-        self.scatter = self.scatter+rows.T@rows+torch.outer(step, step)*self.n*n/(self.n+n)
-        self.mean,self.n = self.mean+step*n/(self.n+n),self.n+n
+        expected = 'expected [b d], at least one row'
+        require(rows.ndim==2 and len(rows)>0, f'rows of shape {list(rows.shape)} cannot be added up; {expected}')
+        rows = rows.detach().cpu()
+        bad = int((~rows.isfinite()).any(1).sum())
+        require(bad==0, f'{bad} of {len(rows)} rows hold NaN or infinity; leave them out, or find out what broke them')
+        if self.shift is None: self.begin(rows.double().mean(0))
+        width = len(self.shift)
+        given = rows.shape[1]
+        require(given==width, f'rows of {given} features cannot be added to rows of {width}; give all of one width')
+        while len(rows):
+            part,rows = rows.tensor_split([self.block-self.waiting])
+            torch.sub(part, self.shift, out=self.rows[self.waiting:self.waiting+len(part)])
+            self.waiting += len(part)
+            if self.waiting==self.block: self.flush()
         return self
 
-    def covariance(self)->Tensor: # `[d d]`
+    def begin(self,
+        shift:Tensor, # A point near the rows, float64 `[d]`
+    ):
+        "Make room."
+        d = len(shift)
+        self.shift = shift
+        self.rows = torch.empty(self.block, d, dtype=torch.float64)
+        self.total = torch.zeros(d, dtype=torch.float64)
+        self.scatter = np.zeros((d, d), order='F')
+
+    def flush(self):
+        "Work in what is waiting."
+        if not self.waiting: return
+        rows = self.rows[:self.waiting]
+        self.worked += len(rows)
+        self.waiting = 0
+        self.block = min(self.block, 512) # from now on, what fits into a processor's cache
+        self.total += rows.sum(0)
+        self.scatter = dsyrk(1., rows.numpy().T, 1., self.scatter, overwrite_c=True)
+
+    def merge(self,
+        other:'Moments', # Of other rows
+    )->'Moments': # This one
+        "Add the rows of another."
+        if not other.worked: # its rows still wait: let them wait here
+            return self.add(other.held()) if other.waiting else self
+        other.flush()
+        if self.shift is None: self.begin(other.shift)
+        step = other.shift-self.shift
+        moved = other.total+other.worked/2*step # total·stepᵀ + step·totalᵀ + n·step·stepᵀ = moved·stepᵀ + step·movedᵀ
+        self.scatter += other.scatter+np.outer(moved, step)+np.outer(step, moved)
+        self.total += other.total+other.worked*step
+        self.worked += other.worked
+        return self
+
+    def held(self)->Tensor|None: # `[n d]`, float64; `None` after the first block has been worked in
+        "The rows themselves, while they are few."
+        return None if self.worked or not self.waiting else self.rows[:self.waiting]+self.shift
+
+    @property
+    def mean(self)->Tensor: # float64 `[d]`
+        require(self.n>0, 'no rows have no mean; add at least 1')
+        self.flush()
+        return self.shift+self.total/self.worked
+
+    def covariance(self)->Tensor: # float64 `[d d]`
         "With $n-1$ in the denominator."
-        require(self.n>=2, f'{self.n} rows have no covariance; add at least 2')
-        return self.scatter/(self.n-1)
+        n = self.n
+        require(n>=2, f'{n} row has no covariance; add at least 2' if n else 'no rows have no covariance; add at least 2')
+        self.flush()
+        total = self.total.numpy()[:,None]
+        upper = torch.from_numpy(dsyrk(-1/n/(n-1), total, 1/(n-1), self.scatter)).triu()
+        return upper.add_(upper.triu(1).T)
 
 # %% ../nbs/04_tokens.ipynb #0000000d
 class PCA(NamedTuple):
@@ -93,7 +164,8 @@ def fit_pca(
     require(bool(values[-1]>0), f'all {moments.n} rows are the same; give features that vary')
     vectors = vectors.flip(1)[:,:k]
     largest = vectors.gather(0, vectors.abs().argmax(0, keepdim=True)) # [1 k]
-    return PCA(moments.mean, vectors*largest.sign(), values.flip(0)[:k]/values.clamp(min=0).sum())
+    shares = values.flip(0)[:k]/values.clamp(min=0).sum()
+    return PCA(moments.mean, vectors*largest.sign(), shares)
 
 # %% ../nbs/04_tokens.ipynb #df3ca80f
 def colour_maps(
@@ -102,10 +174,14 @@ def colour_maps(
     cut:float=.02, # Share of tokens at either end that gets the outermost colour
 )->Tensor: # uint8 `[b 3 side side]`
     "Token grids in colour: alike tokens have alike colours."
-    require(tokens.ndim==3 and len(tokens)>0, f'tokens of shape {list(tokens.shape)} make no maps; expected [b n d], at least one image')
-    require(bool(tokens.isfinite().all()), f'tokens of {int((~tokens.isfinite()).flatten(1).any(1).sum())} of {len(tokens)} images hold NaN or infinity; find out what broke them')
+    expected = 'expected [b n d], at least one image'
+    require(tokens.ndim==3 and len(tokens)>0, f'tokens of shape {list(tokens.shape)} make no maps; {expected}')
+    bad = int((~tokens.isfinite()).flatten(1).any(1).sum())
+    require(bad==0, f'tokens of {bad} of {len(tokens)} images hold NaN or infinity; find out what broke them')
     fitted = fitted or fit_pca(Moments().add(tokens.flatten(0, 1)), 3)
-    require(fitted.directions.shape[1]==3, f'{fitted.directions.shape[1]} components make no colour; fit 3')
+    k = fitted.directions.shape[1]
+    require(k==3, f'{k} components make no colour; fit 3')
     maps = fitted.project(tokens) # [b n 3]
-    low,high = [torch.quantile(maps.flatten(0, 1), o, dim=0) for o in (cut, 1-cut)]
-    return to_grid(((maps-low)/(high-low).clamp(min=1e-12)).clamp(0, 1)*255).round().to(torch.uint8)
+    low,high = (torch.quantile(maps.flatten(0, 1), o, dim=0) for o in (cut, 1-cut))
+    colours = ((maps-low)/(high-low).clamp(min=1e-12)).clamp(0, 1)*255
+    return to_grid(colours).round().to(torch.uint8)

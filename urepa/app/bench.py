@@ -191,7 +191,7 @@ class OwnStep:
     )->Tensor: # The loss
         "Take a step."
         before = self.state.sums.get('loss', 0.)
-        self.state.advance(self.samples.batch(step, self.state.objective.mixed))
+        self.state.train_step(self.samples.batch(step, self.state.objective.mixed))
         return self.state.sums['loss']-before
 
 # %% ../../nbs/app/58_bench.ipynb #3bea834a
@@ -347,7 +347,7 @@ def cost(
     taken = []
     for _ in range(steps+1):
         begin = clock(device)
-        state.advance((x, y, z))
+        state.train_step((x, y, z))
         taken.append(clock(device)-begin)
     flops = 6*describe(model, state.objective.projector)['total']
     return dict(tokens=side**2, width=model.width, batch=batch, images_per_second=batch/statistics.median(taken[1:]), flops=flops)
@@ -374,8 +374,8 @@ def long_run(
         for i in range(k, k+part):
             draws = generator('long', i)
             x,z = torch.randn(16, 1, 32, 32, generator=draws),torch.randn(16, 64, 96, generator=draws)
-            state.advance([o.to(device) for o in (x, torch.zeros(16, dtype=torch.long), z)])
-            if i%config.run.log_every==0: state.means()
+            state.train_step([o.to(device) for o in (x, torch.zeros(16, dtype=torch.long), z)])
+            if i%config.run.log_every==0: state.pop_means()
         rows.append(dict(step=k+part, steps_per_second=part/(clock(device)-begin), memory=memory(device)['now']))
     return rows
 

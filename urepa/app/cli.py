@@ -126,8 +126,8 @@ def verify_store(
     store:Positional[Path], # A finished store
 ):
     "Read a store whole and check every checksum."
-    from urepa.data.store import verify
-    print(f'{len(verify(store)):,} samples, all whole')
+    from urepa.data.store import verify_store as read_whole
+    print(f'{len(read_whole(store)):,} samples, all whole')
 
 def show_store(
     store:Positional[Path], # A finished store

@@ -23,7 +23,7 @@ from .images import Source,embedded_source,load_image,open_source,to_model
 from .codecs import draw_latents,load_codec
 from .prepare import Recipe,prepare
 from .store import Store
-from .teachers import Teacher,fingerprint,load_teacher
+from .teachers import TeacherLike,load_teacher,teacher_about,teacher_fingerprint,teacher_grid
 
 # %% ../../nbs/data/15_batches.ipynb #a3383f4d
 @functools.lru_cache(maxsize=2)
@@ -97,12 +97,11 @@ class FromImages:
         require(source.length is not None, f'{source.name} is a stream and cannot be shuffled; prepare a store from it')
         self.codec = load_codec(config.data.codec, device)
         self.size,self.grey = m.image_size*self.codec.factor,m.in_channels==1
-        teacher = load_teacher(config.align.teacher, config.run.seed, max(1, self.size//16)).to(device) if config.align.reads_tokens else None
+        teacher = load_teacher(config.align.teacher, config.run.seed, teacher_grid(self.size)).to(device) if config.align.reads_tokens else None
         self.teacher = teacher
-        codec = dict(name=self.codec.name, scale=list(self.codec.scale), bias=list(self.codec.bias), factor=self.codec.factor)
         shape = [self.codec.channels*2 if self.codec.channels else 1 if self.grey else 3, m.image_size, m.image_size]
-        told = teacher and dict(name=config.align.teacher, width=teacher.width, grid=teacher.grid)
-        self.meta = dict(codec=codec, teacher=told, classes=source.classes, tensors=dict(moments=[None, shape]))
+        about = teacher_about(teacher, config.align.teacher)
+        self.meta = dict(codec=self.codec.about(), teacher=about, classes=source.classes, tensors=dict(moments=[None, shape]))
         self.pool,self.name,self.starts = ThreadPoolExecutor(workers),source.name,[0, source.length]
 
     def __len__(self): return self.source.length
@@ -133,15 +132,15 @@ class FromImages:
 # %% ../../nbs/data/15_batches.ipynb #0a52f84d
 def embedded_store(
     images:int, # The first so many of the training split
-    teacher:Teacher|None, # Its weights and preprocessing count
+    teacher:TeacherLike|None, # Its weights and preprocessing count
+    device:str|torch.device='cpu', # Where it lies
     show:bool=True, # Progress bar, should it have to be made
 )->Store:
     "Embedded images with a teacher's tokens, made once."
-    folder = cache_folder()/f'fashion-{images}-{fingerprint(teacher) if teacher else "pixels"}'
-    device = str(teacher.mean.device) if teacher else 'cpu'
+    folder = cache_folder()/f'fashion-{images}-{teacher_fingerprint(teacher) if teacher else "pixels"}'
     recipe = Recipe('pixels', '', 32, grey=True, batch=100, shard_size=5000)
     for attempt in (1, 2):
-        try: return prepare(embedded_source(images), folder, recipe, device, show=show, teacher=teacher)
+        try: return prepare(embedded_source(images), folder, recipe, str(device), show=show, teacher=teacher)
         except UserError:
             if attempt==2: raise
             shutil.rmtree(folder)
@@ -215,7 +214,7 @@ class TrainingData:
         d,o = self.config.data,self.config.optim
         limit = d.limit or len(data)
         if d.store or d.images or o.steps*o.batch_size<=limit: return data
-        store = embedded_store(limit, data.teacher)
+        store = embedded_store(limit, data.teacher, self.device)
         store.meta['teacher'] = data.meta['teacher']
         return store
 
@@ -246,8 +245,8 @@ class TrainingData:
         now = bisect.bisect_right(list(ends), k*size)
         if now==self.now: return
         self.now = now
-        for o in some[now+1] if now+1<len(some) else []: self.data.want(o)
-        for o in some[now-2] if now>1 else []: self.data.forget(o)
+        for o in some[now+1] if now+1<len(some) else []: self.data.prefetch(o)
+        for o in some[now-2] if now>1 else []: self.data.evict(o)
 
     def latents(self,
         moments:Tensor, # Of this part, as stored

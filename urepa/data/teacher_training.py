@@ -11,14 +11,14 @@ import functools,time
 from pathlib import Path
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor,nn
-from ..core import package_version,require,revision,write_atomic
-from ..machine import generator
+from ..core import package_version,require,revision
 from ..core import progress as progress_bar
 from .images import fashion,to_model
 from .teachers import small_vit,teacher_path
+from ..machine import generator,seeded
+from ..tensors import save_tensors
 
 # %% ../../nbs/data/16_teacher_training.ipynb #e743f139
 def augment(
@@ -32,9 +32,12 @@ def augment(
     b,side = len(x),x.shape[-1]
     flip,dx,dy,kept,gains = torch.rand(5, b, generator=generator)
     kept = zoom+(1-zoom)*kept
+    def pixels(u): return 2/side*((2*shift+1)*u).floor().sub(shift)
     theta = torch.zeros(b, 2, 3)
-    theta[:,0,0],theta[:,1,1] = kept*torch.where(flip<.5, -1., 1.),kept
-    theta[:,0,2],theta[:,1,2] = [2/side*((2*shift+1)*o).floor().sub(shift) for o in (dx, dy)]
+    theta[:,0,0] = kept*torch.where(flip<.5, -1., 1.)
+    theta[:,1,1] = kept
+    theta[:,0,2] = pixels(dx)
+    theta[:,1,2] = pixels(dy)
     grid = F.affine_grid(theta, x.shape, align_corners=False)
     x = F.grid_sample(x, grid, mode='nearest' if zoom==1 else 'bilinear', padding_mode='border', align_corners=False)
     return ((x+1)*(1-gain+2*gain*gains)[:,None,None,None]-1).clamp(-1, 1)
@@ -67,16 +70,17 @@ def contrast(
 
 # %% ../../nbs/data/16_teacher_training.ipynb #52464a82
 class Heads(nn.Module):
-    "What only the training needs: a classifier and a projection for the contrast."
+    "A classifier and a projection for the contrast, used in training only."
     def __init__(self,
         width:int, # Features of a token
         seed:int=0, # Names the weights
     ):
         super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(generator(seed, 'heads').initial_seed())
-            self.classify = nn.Linear(width, 10)
-            self.project = nn.Sequential(nn.Linear(width, 256), nn.BatchNorm1d(256), nn.ReLU(), nn.Linear(256, 64))
+        def make():
+            classify = nn.Linear(width, 10)
+            project = nn.Sequential(nn.Linear(width, 256), nn.BatchNorm1d(256), nn.ReLU(), nn.Linear(256, 64))
+            return classify,project
+        self.classify,self.project = seeded(make, seed, 'heads')
 
 def label_loss(
     heads:Heads, # Trained with the features
@@ -120,22 +124,26 @@ def train_teacher(
     batch:int=32, # Images per step
     lr:float=3e-3, # Largest learning rate
     progress:bool=True, # Show a bar
-)->tuple[VisionTransformer, Heads]: # Trained
+)->tuple[VisionTransformer, Heads]: # Trained, in evaluation mode
     "Train the embedded architecture on the training split: AdamW, short warm-up, linear decay."
     require(kind in losses, f"unknown kind {kind!r}: choose from {', '.join(losses)}")
-    (images,labels),vit = fashion('train'),small_vit(seed)
+    images,labels = fashion('train')
+    vit = small_vit(seed)
     heads = Heads(vit.embed_dim, seed)
     params = [*vit.parameters(), *heads.parameters()]
-    decays = [dict(params=[p for p in params if (p.ndim>1)==flag], weight_decay=.05*flag) for flag in (True, False)]
-    opt = torch.optim.AdamW(decays, lr=lr, betas=(.9, .99), fused=True)
-    per_epoch,steps = len(images)//batch,round(epochs*(len(images)//batch))
+    matrices = dict(params=[p for p in params if p.ndim>1], weight_decay=.05)
+    vectors = dict(params=[p for p in params if p.ndim<=1], weight_decay=0.)
+    opt = torch.optim.AdamW([matrices, vectors], lr=lr, betas=(.9, .99), fused=True)
+    per_epoch = len(images)//batch
+    steps = round(epochs*per_epoch)
     with progress_bar(range(steps), f'teacher {kind}', progress) as bar:
         for step in bar:
             epoch,i = divmod(step, per_epoch)
             if i==0: order = torch.randperm(len(images), generator=generator(seed, 'order', epoch))
             chosen = order[i*batch:(i+1)*batch]
             for group in opt.param_groups: group['lr'] = lr*min(1, (step+1)/100)*(1-step/steps)
-            loss = losses[kind](vit, heads, to_model(images[chosen]), labels[chosen], generator(seed, 'views', step))
+            views = generator(seed, 'views', step)
+            loss = losses[kind](vit, heads, to_model(images[chosen]), labels[chosen], views)
             opt.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(params, 1.)
@@ -149,11 +157,9 @@ def save_teacher(
     vit:VisionTransformer, # A trained `small_vit`
     record:dict, # How it was trained
 ):
-    "Weights in half precision, with their story in the file's header."
-    state = {k:v.detach().half().contiguous() if v.is_floating_point() else v for k,v in vit.state_dict().items()}
-    with write_atomic(path) as partial:
-        save_file(state, partial, metadata={k:str(v) for k,v in record.items()})
-        partial.chmod(0o644)
+    "Write weights in half precision, and in the file's header how they were trained."
+    state = {k:v.half() if v.is_floating_point() else v for k,v in vit.state_dict().items()}
+    save_tensors(path, state, {k:str(v) for k,v in record.items()})
 
 def head_accuracy(
     vit:VisionTransformer, # Trained
@@ -161,20 +167,21 @@ def head_accuracy(
 )->float: # Share of hits
     "How often the classifier that was trained along is right on the test split."
     images,labels = fashion('test')
-    with torch.no_grad(): hits = [heads.classify(pooled(vit, to_model(x))).argmax(1)==y for x,y in zip(images.split(500), labels.split(500))]
-    return torch.cat(hits).float().mean().item()
+    with torch.no_grad(): logits = torch.cat([heads.classify(pooled(vit, to_model(x))) for x in images.split(500)])
+    return (logits.argmax(1)==labels).float().mean().item()
 
 def make_teacher(
-    kind:str, # A key of `losses`
+    kind:str, # `'supervised'`, `'self'` or `'both'`, a key of `losses`
     epochs:float=2.5, # Passes over the training split
     seed:int=0, # Names every draw
 )->dict: # How it was trained
     "Train the teacher of one kind and put it among the embedded weights."
     start = time.time()
     vit,heads = train_teacher(kind, epochs, seed)
-    record = dict(kind=kind, epochs=epochs, seed=seed, batch=32, lr=3e-3, parameters=sum(p.numel() for p in vit.parameters()),
-                  minutes=round((time.time()-start)/60, 1), threads=torch.get_num_threads(), torch=package_version('torch'),
-                  timm=package_version('timm'), revision=revision(), data='Fashion-MNIST, training split')
+    recipe = dict(kind=kind, epochs=epochs, seed=seed, batch=32, lr=3e-3, data='Fashion-MNIST, training split')
+    cost = dict(parameters=sum(p.numel() for p in vit.parameters()), minutes=round((time.time()-start)/60, 1))
+    versions = dict(torch=package_version('torch'), timm=package_version('timm'), revision=revision())
+    record = dict(**recipe, **cost, threads=torch.get_num_threads(), **versions)
     if kind!='self': record['accuracy'] = round(head_accuracy(vit, heads), 4)
     save_teacher(teacher_path(kind), vit, record)
     return record

@@ -14,9 +14,8 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from ..core import COLORS,require
 from ..tokens import grid_side
-from ..align.depth import block_batches,block_numbers,block_stage,listed
+from ..align.depth import block_batches,block_numbers,block_stage,is_teacher,listed
 from ..flow.paths import linear_path
-from ..data.teachers import Teacher
 from ..tokens import Moments
 from safetensors import safe_open
 from ..core import sha256
@@ -109,7 +108,7 @@ def label_readouts(
     labels,blocks,half,rows = torch.as_tensor(labels),block_numbers(net, blocks),len(images)//2,[]
     require(k>=1, f'{k} neighbours cannot vote; give at least 1, such as 20')
     require(half>max(k, 1), f'{len(images)} images leave {half} to look among, too few for {k} neighbours; give more than {2*k+1}')
-    unknown = torch.full_like(labels, 0 if isinstance(net, Teacher) else net.config.n_classes)
+    unknown = torch.full_like(labels, 0 if is_teacher(net) else net.config.n_classes)
     labels = labels.cpu()
     for t in listed(times):
         for i,o in zip(blocks, pooled_blocks(block_batches(net, images, unknown, t, blocks, path, seed=seed))):

@@ -146,7 +146,7 @@ class Sampler:
     def shape(self)->tuple: # `(c, h, w)`
         "Of an image."
         side = self.config.model.image_size*self.codec.factor
-        return (3 if hasattr(self.codec, 'vae') else self.config.model.in_channels, side, side)
+        return (self.codec.image_channels or self.config.model.in_channels, side, side)
 
     def labels(self,
         first:int, # Number of the first image

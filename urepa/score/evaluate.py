@@ -21,7 +21,8 @@ from ..core import UserError,progress,require,sha256,write_atomic
 from ..machine import generator
 from .features import feature_nets
 from ..data.images import fashion
-from .metrics import Moments,Statistics,frechet_distance,inception_score,kernel_estimate,neighbour_radius,precision_recall,sample_bias,statistics
+from ..tokens import Moments
+from .metrics import Statistics,frechet_distance,inception_score,kernel_estimate,neighbour_radius,precision_recall,sample_bias,statistics
 from ..processes import Processes
 from ..config import Sampling
 from .draw import Sampler,rows,shares
@@ -81,7 +82,7 @@ def extract(
             for k in features:
                 bad = (~class_accuracy[k].isfinite().all(1)).nonzero().flatten().tolist()
                 require(not bad, f'the features that {net.name} finds in {images.name(first+bad[0]) if bad else ""} are not finite; leave the image out, or check the weights of the net')
-                moments.setdefault(k, Moments(class_accuracy[k].shape[1])).update(class_accuracy[k])
+                moments.setdefault(k, Moments(block=2048)).add(class_accuracy[k])
             parts.append((first, dict({f'kept_{k}':class_accuracy[k][picked] for k in features}, **{k:class_accuracy[k] for k in ('logits',) if k in class_accuracy})))
             first += world*batch
             bar.update(min(world*len(x), len(images)-bar.n))
@@ -97,7 +98,7 @@ def merge_features(
     for own,_ in seen:
         for k,o in own.items(): moments[k] = moments[k].merge(o) if k in moments else o
     parts = [o for _,o in sorted((o for _,own in seen for o in own), key=lambda o: o[0])]
-    joined,class_accuracy = {k:torch.cat([o[k] for o in parts]) for k in parts[0]},{k:o.statistics() for k,o in moments.items()}
+    joined,class_accuracy = {k:torch.cat([o[k] for o in parts]) for k in parts[0]},{k:statistics(o) for k,o in moments.items()}
     return Features(n, class_accuracy['pool'], joined['kept_pool'], class_accuracy.get('spatial'), joined.get('logits'), kept_indices(n, keep), joined.get('kept_spatial'))
 
 def extract_all(

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor,nn
 from ..core import require
-from ..machine import generator
+from ..machine import generator,seeded
 from ..core import progress as progress_bar
 from ..data.images import to_model
 from .features import Autoencoder,Classifier,freeze
@@ -21,9 +21,7 @@ def untrained(
     seed:int, # Decides the initial weights
 )->nn.Module:
     "An untrained net, drawn from `seed` alone; the global random state stays as it was."
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(generator(seed, 'weights').initial_seed())
-        return kind().to(memory_format=torch.channels_last)
+    return seeded(lambda: kind().to(memory_format=torch.channels_last), seed, 'weights')
 
 def fit(
     net:nn.Module, # Trained in place

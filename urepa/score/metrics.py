@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['check_features', 'check_pair', 'Statistics', 'statistics', 'covariance_factor', 'check_spectrum', 'overlap',
-           'frechet_distance', 'Moments', 'sample_bias', 'kernel_estimate', 'kernel_distance', 'neighbour_radius',
+           'frechet_distance', 'sample_bias', 'kernel_estimate', 'kernel_distance', 'neighbour_radius',
            'precision_recall', 'inception_score']
 
 # %% ../../nbs/score/61_metrics.ipynb #8092c7ac
@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 import scipy.linalg
 import torch
-from scipy.linalg.blas import dsyrk
 from scipy.linalg.lapack import dsygst
 from torch import Tensor
 from ..core import require
 from ..machine import generator
+from ..tokens import Moments
 
 # %% ../../nbs/score/61_metrics.ipynb #4fd2de71
 def check_features(
@@ -49,9 +49,13 @@ class Statistics(NamedTuple):
     factor:Tensor|None=None # $L$ with $LL^\\top$ = `cov`, `[d n]`, where there are no more images than features
 
 def statistics(
-    features:Tensor, # `[n d]`
+    features:Tensor|Moments, # `[n d]`, or what was gathered of them batch by batch
 )->Statistics:
     "Mean and covariance, with $n-1$ in the denominator."
+    if isinstance(features, Moments):
+        held = features.held()
+        if held is None: return Statistics(features.mean, features.covariance(), features.n)
+        features = held
     features = check_features(features)
     n,d = features.shape
     factor = ((features-features.mean(0))/(n-1)**.5).T if n<=d else None
@@ -101,63 +105,6 @@ def frechet_distance(
     distance = ((a.mean-b.mean).square().sum()+a.cov.trace()+b.cov.trace()-2*overlap(a, b)).item()
     require(np.isfinite(distance), f'the Fréchet distance comes out as {distance}: the features are too large for double precision; look at them')
     return max(0., distance) # rounding may leave a zero slightly negative
-
-# %% ../../nbs/score/61_metrics.ipynb #060d489a
-class Moments:
-    "Mean and covariance of features that come in batches; memory does not depend on their number."
-    def __init__(self,
-        width:int, # Features of an image
-        block:int=2048, # Rows that are collected before the first are worked in; as many have their factor
-    ):
-        self.n,self.shift,self.block = 0,None,block # images worked in; the point that all is measured from
-        self.total,self.scatter = torch.zeros(width, dtype=torch.float64),np.zeros((width, width), order='F') # one triangle of it
-        self.rows,self.waiting = torch.empty(block, width, dtype=torch.float64),0
-
-    def update(self,
-        features:Tensor, # `[b d]`
-    ):
-        "Take in the features of a batch."
-        features = features.detach().cpu()
-        if self.shift is None: self.shift = features.double().mean(0)
-        while len(features):
-            part,features = features.tensor_split([self.block-self.waiting])
-            torch.sub(part, self.shift, out=self.rows[self.waiting:self.waiting+len(part)])
-            self.waiting += len(part)
-            if self.waiting==self.block: self.flush()
-
-    def flush(self):
-        "Work in what is waiting."
-        if not self.waiting: return
-        rows,self.waiting,self.block = self.rows[:self.waiting],0,min(self.block, 512) # from now on, what fits into a processor's cache
-        self.n += len(rows)
-        self.total += rows.sum(0)
-        self.scatter = dsyrk(1., rows.numpy().T, 1., self.scatter, overwrite_c=True)
-
-    def merge(self,
-        other:'Moments', # Of other images
-    )->'Moments': # This one
-        "Add the images of another."
-        if not other.n: # its rows still wait: let them wait here, so that a small set keeps its factor
-            if other.waiting: self.update(other.rows[:other.waiting]+other.shift)
-            return self
-        other.flush()
-        if self.shift is None: self.shift = other.shift
-        step = other.shift-self.shift
-        moved = other.total+other.n/2*step # total·stepᵀ + step·totalᵀ + n·step·stepᵀ = moved·stepᵀ + step·movedᵀ
-        self.scatter += other.scatter+np.outer(moved, step)+np.outer(step, moved)
-        self.total += other.total+other.n*step
-        self.n += other.n
-        return self
-
-    def statistics(self)->Statistics:
-        "Mean and covariance of all that was taken in; with their factor where it is small."
-        if not self.n and self.waiting: return statistics(self.rows[:self.waiting]+self.shift)
-        self.flush()
-        require(self.n>=2, f'{self.n} row of features has no spread; give the features of at least 2 images')
-        require(bool(self.total.isfinite().all()), 'features hold NaN or infinity; leave out the images they come from, or find out what broke them')
-        total = self.total.numpy()[:,None]
-        upper = torch.from_numpy(dsyrk(-1/self.n/(self.n-1), total, 1/(self.n-1), self.scatter)).triu()
-        return Statistics(self.shift+self.total/self.n, upper.add_(upper.triu(1).T), self.n)
 
 # %% ../../nbs/score/61_metrics.ipynb #424efccd
 def sample_bias(

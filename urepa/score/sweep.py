@@ -26,7 +26,7 @@ from .evaluate import check_count,defaults,embedded_nets,how_to_draw,score_run
 from ..machine import check_machine
 from ..training.build import build_objective
 from .draw import check_sampling
-from ..data.teachers import token_shape
+from ..data.teachers import teacher_grid,token_shape
 from ..training.run import Run,check_numbers,check_parts,check_trackers
 from ..training.train import train
 
@@ -119,7 +119,7 @@ def check_training(
     data = open_data(config if config.data.store else replace_fields(config, {'align.weight':0.}))
     labels_shown(1, config.data.labelled)
     told,shape = data.meta['teacher'],(0, 0)
-    if align.reads_tokens: shape = (told['width'],told['grid']) if told else token_shape(align.teacher, max(1, data.size//16))
+    if align.reads_tokens: shape = (told['width'],told['grid']) if told else token_shape(align.teacher, teacher_grid(data.size))
     with torch.device('meta'): objective = build_objective(config, *shape)
     objective.check_parts(optim.grad_accum)
     Averages(objective.net, optim.ema, optim.averages)

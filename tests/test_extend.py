@@ -1,0 +1,51 @@
+"Parts of one's own, used without a change to the package."
+import hashlib
+import torch
+from PIL import Image
+from torch import nn
+from urepa.config import presets,replace_fields
+from urepa.data.batches import TrainingData
+from urepa.data.images import Source
+from urepa.data.prepare import Recipe,prepare
+from urepa.data.teachers import teacher_fingerprint
+
+def stripes(n):
+    "A source of images: vertical or horizontal stripes, by label."
+    def draw(k):
+        line = torch.arange(32)//(2+k//2%3)%2*255
+        image = line.expand(32, 32) if k%2 else line[:,None].expand(32, 32)
+        return Image.fromarray(image.to(torch.uint8).numpy())
+    def read(start, stop):
+        for k in range(start, min(stop, n)): yield f'stripes {k}', k%2, lambda k=k: draw(k)
+    def key(): return hashlib.sha256(str(n).encode()).hexdigest()[:16]
+    return Source('stripes', ['lying', 'standing'], n, read, key)
+
+class Edges(nn.Module):
+    "A teacher: mean brightness and two differences of every patch of 4×4 pixels."
+    width, grid = 3, 8
+
+    def forward(self, images):
+        right, down = (images-images.roll(1, 3)).abs(), (images-images.roll(1, 2)).abs()
+        maps = nn.functional.avg_pool2d(torch.cat([images, right, down], 1), 4) # [b 3 8 8]
+        return maps.flatten(2).mT
+
+def test_source_and_teacher_of_ones_own(tmp_path):
+    recipe = Recipe('pixels', 'edges', 32, grey=True, shard_size=16, batch=8)
+    store = prepare(stripes(40), tmp_path/'store', recipe, device='cpu', show=False, teacher=Edges())
+    assert (len(store), store.meta['source'], store.meta['classes']) == (40, 'stripes', ['lying', 'standing'])
+    about = store.meta['teacher']
+    assert (about['name'], about['width'], about['grid']) == ('edges', 3, 8)
+    right, down = store.tokens(store.read([1]))[0,:,1:].mean(0) # of standing stripes
+    assert right>.1 and down==0
+    options = {'data.store':str(tmp_path/'store'), 'data.limit':0, 'align.teacher':'edges', 'optim.batch_size':8}
+    data = TrainingData(replace_fields(presets['tiny'], options))
+    assert (data.teacher.width, data.teacher.grid) == (3, 8)
+    x, y, z = data.batch(0)[:3]
+    assert (x.shape, z.shape) == ((8, 1, 32, 32), (8, 64, 3))
+    expected = Edges()(x)
+    assert torch.allclose(z, expected, atol=2e-3) and ((expected[:,:,2].mean(1)==0)==(y==1)).all()
+    assert prepare(stripes(40), tmp_path/'store', recipe, device='cpu', show=False).meta==store.meta # opened, not made again
+
+def test_another_teacher_of_that_name_is_noticed(tmp_path):
+    class Wider(Edges): pass
+    assert teacher_fingerprint(Edges())!=teacher_fingerprint(Wider())
