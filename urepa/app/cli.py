@@ -20,7 +20,7 @@ from typing import Annotated,Any,Literal
 from tyro import _errors as mistakes
 from tyro.conf import CascadeSubcommandArgs,Positional,PositionalMetavarFromFieldName,arg
 from tyro.extras import SubcommandApp,subcommand_type_from_defaults
-from ..config import Config,Sampling,field_names,from_dict,preset,presets,replace_fields
+from ..config import Config,Sampling,field_names,from_dict,preset,presets,replace_fields,scoring
 from ..core import UserError,cache_folder,nearest,package_version,provenance,read_json,require,sha256,write_json
 
 # %% ../../nbs/app/81_cli.ipynb #8cc8fe2f
@@ -170,7 +170,7 @@ def check_evaluation(
     count, step, features, weights, out, statistics, how # As for `evaluate`
 ):
     "`UserError` for options that have nothing to act on, or that exclude each other."
-    plain = dataclasses.replace(Sampling(steps=6), device=how.device)
+    plain = dataclasses.replace(scoring, device=how.device)
     require(not (samples/'model_index.json').exists(), f'{samples} is an exported network; draw images first: '
             f'urepa sample {samples} --count {count or 5000} --out samples.npz, then urepa evaluate samples.npz')
     require(run or (count is None and step is None and how==plain), f'{samples} is no run folder, so that '
@@ -195,7 +195,7 @@ def evaluate(
     subset:int=10_000, # Images whose features precision, recall and kernel distance compare; 0 takes all
     out:Path|None=None, # JSON file for the result
     statistics:Path|None=None, # .npz file: store the statistics of these images as a reference, and do not score them
-    how:Annotated[Sampling, Flat]=Sampling(steps=6), # How a run's images are drawn; its device also for the nets
+    how:Annotated[Sampling, Flat]=scoring, # How a run's images are drawn; its device also for the nets
 ):
     """Score samples against real images, beside what real images score.
 
@@ -210,7 +210,7 @@ def evaluate(
     A reference from a folder: urepa evaluate REAL_IMAGES --features inception --statistics reference.npz
     """
     from urepa.processes import Processes
-    from urepa.score.evaluate import defaults,describe,score_run,write_reference
+    from urepa.score.evaluate import describe,score_run,write_reference
     from urepa.score.evaluate import evaluate as score_images
     from urepa.score.features import feature_nets
     from urepa.score.image_files import Images
@@ -222,10 +222,9 @@ def evaluate(
     with processes.name_lost_peer():
         if statistics is not None: return write_reference(statistics, nets[0], Images(samples), subset, True, processes)
         if run:
-            chosen = {k:v for k,v in dataclasses.asdict(how).items() if k in defaults or v!=getattr(Sampling(), k)}
-            chosen['device'] = str(processes.device)
-            count = 5000 if count is None else count
-            score = score_run(samples, count, step, True, reference, nets, subset, processes, **chosen)
+            chosen = dict(dataclasses.asdict(how), device=str(processes.device))
+            score = score_run(samples, 5000 if count is None else count, step, show=True, reference=reference,
+                              nets=nets, keep=subset, processes=processes, **chosen)
         else: score = score_images(samples, None, reference, nets, subset, True, processes)
     if score is None: return
     print(describe(score))

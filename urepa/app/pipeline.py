@@ -171,7 +171,7 @@ def score_part(
     scores = [o for o in Run(run).scores if o['step']==step]
     if not scores: return '## Scores\nThis checkpoint has not been scored.'
     score = scores[-1]
-    rows = '\n'.join(f'| {what} | {value:.4g} | {"–" if real is None else f"{real:.4g}"} |' for what,value,real in score_table(score))
+    rows = '\n'.join(f'| {what} | {value:.4g} | {"–" if real is None else f"{real:.4g}"} |' for _,_,what,value,real in score_table(score))
     how = ', '.join(f'{k} {v}' for k,v in score['sampling'].items())
     against = (score.get('reference') or dict(source='Fashion-MNIST, test split'))['source']
     return f'## Scores\n{score["count"]:,} samples against {against}; {how}.\n\n| score | this model | real images |\n|---|---|---|\n{rows}'
