@@ -159,7 +159,7 @@ pipe({call}).images
 This runs no code but the package's. `diffusers.DiffusionPipeline.from_pretrained('FOLDER', trust_remote_code=True)` opens the folder as well: it runs
 `pipeline.py`, whose one line imports the same class from the package. From the Hub, use the class itself.
 
-The command `urepa sample FOLDER --n 50000 --out samples.npz` draws many.
+The command `urepa sample FOLDER --count 50000 --out samples.npz` draws many.
 """
 labelled_call = 'class_labels=[0, 1, 2], guidance_scale=1.65, guidance_interval=(0, .7), num_inference_steps=50'
 
@@ -171,7 +171,7 @@ def score_part(
     scores = [o for o in Run(run).scores if o['step']==step]
     if not scores: return '## Scores\nThis checkpoint has not been scored.'
     score = scores[-1]
-    rows = '\n'.join(f'| {what} | {value:.4g} | {"–" if real is None else f"{real:.4g}"} |' for what,value,real in score_table(score))
+    rows = '\n'.join(f'| {what} | {value:.4g} | {"–" if real is None else f"{real:.4g}"} |' for _,_,what,value,real in score_table(score))
     how = ', '.join(f'{k} {v}' for k,v in score['sampling'].items())
     against = (score.get('reference') or dict(source='Fashion-MNIST, test split'))['source']
     return f'## Scores\n{score["count"]:,} samples against {against}; {how}.\n\n| score | this model | real images |\n|---|---|---|\n{rows}'

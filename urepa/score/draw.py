@@ -207,11 +207,12 @@ def sample_files(
     how:Sampling=Sampling(), # How they are drawn
     step:int|None=None, # Checkpoint; the newest by default
     show:bool=True, # Progress bar
+    processes:Processes|None=None, # Those that share the work; by default all that were started
 )->Path: # What was written
     "Draw a set of images into files, or what is missing of it; started by `torchrun` or `accelerate`, each process draws its share."
     require(n>0, f'{n} images were asked for; ask for at least one')
     store = open_writer(Path(out))
-    processes = Processes(how.device, timedelta(days=7)) # shares may take unlike times
+    processes = processes or Processes(how.device, timedelta(days=7)) # shares may take unlike times
     rank,world,wait = processes.rank,processes.world,processes.wait
     require(world<=n, f'{world} processes for {n} images; start no more processes than there are images')
     sampler = Sampler(run, dataclasses.replace(how, device=str(processes.device)), step)
