@@ -153,7 +153,10 @@ def load_codec(
     except Exception as e:
         here = 'is a folder, but not of a diffusers AutoencoderKL'
         nowhere = 'is neither a folder here nor can it be fetched from the hub'
-        remedy = f"give 'pixels', the folder that AutoencoderKL.save_pretrained wrote, or run on a machine with network: hf download {name}"
-        raise UserError(f'the codec {name} {here if Path(name).is_dir() else nowhere} ({str(e).splitlines()[0]}); {remedy}') from e
+        wrong = here if Path(name).is_dir() else nowhere
+        reason = str(e).splitlines()[0]
+        folder = "give 'pixels', the folder that AutoencoderKL.save_pretrained wrote"
+        network = f'run on a machine with network: hf download {name}'
+        raise UserError(f'the codec {name} {wrong} ({reason}); {folder}, or {network}') from e
     if tiled: vae.enable_tiling()
     return VAECodec(vae.to(device), name)
