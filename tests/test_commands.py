@@ -16,9 +16,9 @@ def urepa(tmp_path):
     call.good, call.env = good, env
     return call
 
-def complaint(done, code=1):
-    "The one sentence that a command ends with when it cannot do what it was asked."
-    assert done.returncode==code, f'ended with {done.returncode}, not {code}:\n{done.stdout[-1000:]}\n{done.stderr[-3000:]}'
+def complaint(done, *codes):
+    "The one sentence that a command ends with when it cannot do what it was asked (1), or does not understand it (2)."
+    assert done.returncode in (codes or (1, 2)), f'ended with {done.returncode}:\n{done.stdout[-1000:]}\n{done.stderr[-3000:]}'
     assert 'Traceback' not in done.stderr, done.stderr[-3000:]
     told = [o for o in done.stderr.splitlines() if o.startswith('urepa: ')]
     assert len(told)==1 and done.stderr.rstrip().splitlines()[-1]==told[0], f'not one last line that starts with "urepa: ":\n{done.stderr}'
@@ -34,7 +34,22 @@ def test_doctor(urepa):
 
 def test_help(urepa):
     assert 'urepa demo' in urepa.good('--help')
+    assert urepa.good()==urepa.good('--help')
+    assert 'sit_down_xl' in urepa.good('train', '--help')
     assert '--align.manifold' in urepa.good('train', 'tiny', '--help')
+
+@pytest.mark.parametrize('words', ['', '--help', '--version', 'train tiny --help', 'trian', 'train fashoin --out r', 'train tiny --out r --align.manifol 0'])
+def test_answers_before_torch_is_loaded(words):
+    code = f'import sys; from urepa.app.cli import main\ntry: main({words.split()})\nexcept SystemExit: pass\nprint("torch" in sys.modules)'
+    done = run(scripts/'python', '-c', code)
+    assert done.stdout.splitlines()[-1]=='False', done.stderr
+
+def test_debug_shows_where(urepa):
+    assert 'Traceback' in urepa('train', '--config', 'nowhere', '--debug').stderr
+
+def test_misunderstood_words_end_with_2(urepa):
+    complaint(urepa('trian'), 2)
+    complaint(urepa('train', '--config', 'nowhere'), 1)
 
 mistakes = {
     'unknown command': ('trian tiny --out run', 'train'),
@@ -74,8 +89,8 @@ def test_train_sample_evaluate_report(urepa, trained, tmp_path):
     assert (trained/'config.json').exists() and (trained/'versions.json').exists()
     log = [json.loads(o) for o in (trained/'log.jsonl').read_text().splitlines()]
     assert log[-1]['step']==20 and {'velocity', 'token', 'manifold'}<=log[-1].keys()
-    urepa.good('sample', 'run', '--n', '60', '--steps', '2', '--out', 'images.npz')
-    urepa.good('sample', 'run', '--n', '20', '--steps', '2', '--out', 'images')
+    urepa.good('sample', 'run', '--count', '60', '--steps', '2', '--out', 'images.npz')
+    urepa.good('sample', 'run', '--count', '20', '--steps', '2', '--out', 'images')
     images = np.load(tmp_path/'images.npz', allow_pickle=False)['arr_0']
     assert images.dtype==np.uint8 and images.shape[:3]==(60, 32, 32) and images.std()>0
     assert len(list((tmp_path/'images').glob('*.png')))==20
@@ -86,7 +101,7 @@ def test_train_sample_evaluate_report(urepa, trained, tmp_path):
 def test_a_damaged_checkpoint_is_named(urepa, trained):
     newest = sorted((trained/'checkpoints').iterdir())[-1]
     for o in newest.rglob('*.safetensors'): o.write_bytes(o.read_bytes()[:-100])
-    done = urepa('sample', 'run', '--n', '4', '--steps', '1', '--step', '20', '--out', 'images.npz')
+    done = urepa('sample', 'run', '--count', '4', '--steps', '1', '--step', '20', '--out', 'images.npz')
     assert newest.name in complaint(done)
 
 def test_resuming_another_run_is_refused(urepa, trained):
@@ -133,7 +148,7 @@ def test_resume_equals_never_having_stopped(urepa, tmp_path):
 
 def test_demo(urepa, tmp_path):
     "Stopped, and called again."
-    words = ['demo', '--steps', '60', '--count', '100']
+    words = ['demo', '--train-steps', '60', '--count', '100']
     told = complaint(stopped(urepa, tmp_path/'demo', 1, signal.SIGINT, *words), 130)
     assert told.endswith('repeat the command to continue'), told
     urepa.good(*words, '--out', 'demo')

@@ -49,3 +49,22 @@ def test_source_and_teacher_of_ones_own(tmp_path):
 def test_another_teacher_of_that_name_is_noticed(tmp_path):
     class Wider(Edges): pass
     assert teacher_fingerprint(Edges())!=teacher_fingerprint(Wider())
+
+def test_a_metric_of_ones_own(tmp_path):
+    "It is computed, stored, shown beside what real images get, and drawn by a comparison of stored results."
+    from urepa.core import write_json
+    from urepa.data.images import fashion
+    from urepa.score.compare import compare,measures,grouped,read_scores
+    from urepa.score.evaluate import Metric,describe,evaluate,fashion_nets,score_table,standard
+    def apart(samples, reference): return (samples.pool.mean-reference.pool.mean).norm().item()
+    mine = Metric('means', 'distance of the means', apart, plot=True)
+    images = fashion('train')[0]
+    for name, part in dict(a=images[:60], b=images[60:120]).items():
+        result = evaluate(part, nets=fashion_nets()[1:], metrics=(*standard, mine))
+        write_json(tmp_path/f'{name}.json', result)
+    row = next(o for o in score_table(result) if o.key=='means')
+    assert row.title=='distance of the means, autoencoder' and 0<row.value<100 and row.real>0
+    assert row.title in describe(result)
+    text = compare([tmp_path/'a.json', tmp_path/'b.json'], tmp_path/'both.png')
+    assert f'{row.title}: b against a' in text
+    assert ('autoencoder', 'means') in measures(grouped(read_scores(tmp_path/'a.json')))

@@ -29,7 +29,7 @@ def inside(tmp_path, monkeypatch, capsys):
     call.good = good
     return call
 
-small = ['--codec', 'pixels', '--teacher', 'embedded', '--size', '32', '--grey', '--device', 'cpu']
+small = ['--codec', 'pixels', '--teacher', 'embedded', '--image-size', '32', '--grey', '--device', 'cpu']
 
 def garments(folder, count):
     "Files in folders, every third a JPEG; names with spaces and umlauts."
@@ -56,13 +56,13 @@ def shards(store): return {o.name:sha256(o) for o in sorted((store/'shards').glo
 
 def two(urepa, tmp_path, *words):
     "`urepa` in two processes."
-    command = [scripts/'torchrun', '--standalone', '--nproc_per_node', '2', '--no-python', scripts/'urepa', *words]
+    command = [scripts/'torchrun', '--standalone', '--nproc_per_node', '2', '-m', 'urepa', *words]
     return subprocess.Popen([str(o) for o in command], cwd=tmp_path, env=urepa.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 def test_from_files_to_training(urepa, tmp_path):
     "Two processes, killed once and continued, give the bytes of one that was left alone; then verify, look, and train."
     bad = spoil(garments(tmp_path/'images', 3000))
-    words = ['prepare', '--images', 'images', *small, '--shard', '128', '--out']
+    words = ['prepare', '--images', 'images', *small, '--shard-size', '128', '--out']
     process = two(urepa, tmp_path, *words, 'store')
     while len(list(tmp_path.glob('store/shards/*.json')))<4 and process.poll() is None: time.sleep(.01)
     for o in [*psutil.Process(process.pid).children(recursive=True), process]: o.kill()
@@ -79,8 +79,8 @@ def test_from_files_to_training(urepa, tmp_path):
     assert shards(tmp_path/'store')==shards(tmp_path/'alone')
     assert len(Store(tmp_path/'store'))==3002
     assert not list(tmp_path.rglob('*.partial'))
-    assert '3,002 samples, all whole' in urepa.good('prepare', '--out', 'store', '--verify')
-    told = urepa.good('prepare', '--out', 'store', '--inspect')
+    assert '3,002 samples, all whole' in urepa.good('store', 'verify', 'store')
+    told = urepa.good('store', 'show', 'store')
     assert told.count('left out:')==bad and 'bomb.png' in told
     assert Image.open(tmp_path/'store'/'inspect.png').size[0]>300
     urepa.good('train', 'tiny', '--data.limit', '0', '--data.store', 'store', '--optim.steps', '200', '--out', 'run')
@@ -95,11 +95,11 @@ def test_latents_and_a_vit_of_timm(inside, tmp_path):
                   up_block_types=('UpDecoderBlock2D',)*2).save_pretrained(tmp_path/'vae')
     torch.save(timm.create_model('vit_tiny_patch16_224', num_classes=0).state_dict(), tmp_path/'vit.pth')
     garments(tmp_path/'images', 60)
-    inside.good('prepare', '--images', 'images', '--codec', 'vae', '--teacher', 'vit_tiny_patch16_224@vit.pth', '--size', '64', '--grid', '8', '--tokens', 'int8',
-               '--shard', '32', '--device', 'cpu', '--out', 'store')
+    inside.good('prepare', '--images', 'images', '--codec', 'vae', '--teacher', 'vit_tiny_patch16_224@vit.pth', '--image-size', '64', '--grid', '8', '--tokens', 'int8',
+               '--shard-size', '32', '--device', 'cpu', '--out', 'store')
     meta = read_json(tmp_path/'store'/'store.json')
     assert meta['tensors']['moments']==['float16', [8, 32, 32]] and meta['tensors']['tokens']==['int8', [64, 192]] and meta['codec']['scale']==[.18215]
-    inside.good('prepare', '--out', 'store', '--verify', '--inspect')
+    for verb in ('verify', 'show'): inside.good('store', verb, 'store')
     words = ['train', 'tiny', '--data.limit', '0', '--data.store', 'store', '--data.codec', 'vae', '--model.in-channels', '4', '--align.teacher', 'vit_tiny_patch16_224', '--out']
     assert '0.18215' in complaint(inside(*words, 'refused'))
     inside.good(*words, 'run', '--data.scale', '.18215')
@@ -110,7 +110,7 @@ def test_a_teacher_whose_grid_is_too_small(inside, tmp_path):
     garments(tmp_path/'images', 20)
     import timm
     torch.save(timm.create_model('vit_tiny_patch16_224', num_classes=0).state_dict(), tmp_path/'vit.pth')
-    inside.good('prepare', '--images', 'images', '--codec', 'pixels', '--grey', '--teacher', 'vit_tiny_patch16_224@vit.pth', '--size', '32', '--grid', '2', '--device', 'cpu', '--out', 'store')
+    inside.good('prepare', '--images', 'images', '--codec', 'pixels', '--grey', '--teacher', 'vit_tiny_patch16_224@vit.pth', '--image-size', '32', '--grid', '2', '--device', 'cpu', '--out', 'store')
     told = complaint(inside('train', 'tiny', '--data.limit', '0', '--data.store', 'store', '--align.teacher', 'vit_tiny_patch16_224', '--out', 'run'))
     assert '2×2 tokens, fewer than the 4×4' in told
 
@@ -125,7 +125,7 @@ def test_tar_files_and_datasets(inside, tmp_path):
     load_dataset('imagefolder', data_dir=str(tmp_path/'images'), cache_dir=str(tmp_path/'hf'))['train'].to_parquet(str(tmp_path/'parquet'/'train.parquet'))
     labels = sorted(fashion('train')[1][:40].tolist())
     for name,words in dict(tars=['tars'], parquet=['hf:parquet'], streamed=['hf:parquet', '--streaming']).items():
-        inside.good('prepare', '--images', *words, *small, '--shard', '16', '--out', name)
+        inside.good('prepare', '--images', *words, *small, '--shard-size', '16', '--out', name)
         store = Store(tmp_path/name)
         assert sorted(store.read(range(40), ('label',))['label'].tolist())==labels or name=='tars', name
         assert len(store)==40 and store.meta['classes'][0]=='0 t-shirt', store.meta['classes']
@@ -134,7 +134,7 @@ def test_tar_files_and_datasets(inside, tmp_path):
 def test_no_space_half_way(urepa, tmp_path):
     "No file may grow beyond 64 blocks, as if the disk ended there; with room the same command goes on."
     garments(tmp_path/'images', 40)
-    words = ['prepare', '--images', 'images', *small, '--shard', '16', '--out', 'store']
+    words = ['prepare', '--images', 'images', *small, '--shard-size', '16', '--out', 'store']
     command = 'ulimit -f 64; exec '+' '.join(f"'{o}'" for o in (scripts/'urepa', *words))
     told = complaint(run('bash', '-c', command, cwd=tmp_path, env=urepa.env))
     assert 'free some space' in told
@@ -156,11 +156,10 @@ mistakes = {
     'too many broken': ('--images broken --tolerance 3', 'more than the 3'),
     'data set out of reach': ('--images hf:nobody/nothing', 'nobody/nothing'),
     'no images': ('', '--images'),
-    'no pixels': ('--images garments --size 0', '--size is 0; give 1 or more'),
-    'no images in a file': ('--images garments --shard 0', '--shard is 0; give 1 or more'),
+    'no pixels': ('--images garments --image-size 0', '--image-size is 0; give 1 or more'),
+    'no images in a file': ('--images garments --shard-size 0', '--shard-size is 0; give 1 or more'),
     'no images at once': ('--images garments --batch 0', '--batch is 0; give 1 or more'),
-    'no threads': ('--images garments --workers 0', '--workers is 0; give 1 or more'),
-    'no store to verify': ('--verify', 'store'),
+    'no threads': ('--images garments --threads 0', '--threads is 0; give 1 or more'),
 }
 
 @pytest.fixture
@@ -181,12 +180,12 @@ def test_mistake(mistake, inside, sources, tmp_path):
     assert not left, f'left behind: {left}'
 
 def test_damaged_stores_are_named(inside, sources, tmp_path):
-    words = ['prepare', '--images', 'garments', *small, '--shard', '8', '--out', 'store']
+    words = ['prepare', '--images', 'garments', *small, '--shard-size', '8', '--out', 'store']
     inside.good(*words)
     path = tmp_path/'store'/'shards'/'000001.safetensors'
     whole = path.read_bytes()
     path.write_bytes(whole[:-200]+bytes([whole[-200]^1])+whole[-199:])
-    assert '000001' in complaint(inside('prepare', '--out', 'store', '--verify'))
+    assert '000001' in complaint(inside('store', 'verify', 'store'))
     path.write_bytes(whole[:-1])
     train = ['train', 'tiny', '--data.limit', '0', '--data.store', 'store', '--out', 'run']
     assert '000001' in complaint(inside(*train))
@@ -201,7 +200,7 @@ def test_damaged_stores_are_named(inside, sources, tmp_path):
 def test_going_on_with_another_recipe_is_refused(inside, sources, tmp_path):
     words = ['prepare', '--images', 'garments', *small, '--out', 'store']
     inside.good(*words)
-    assert 'recipe.image_size was 32 and is now 16' in complaint(inside(*words, '--size', '16'))
+    assert 'recipe.image_size was 32 and is now 16' in complaint(inside(*words, '--image-size', '16'))
     assert 'images was 20 and is now 14' in complaint(inside(*words, '--images', 'broken'))
     inside.good(*words)
     (tmp_path/'store'/'store.json').unlink()

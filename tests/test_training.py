@@ -53,7 +53,7 @@ def test_a_tracker_hears_what_the_log_holds(tmp_path):
 class Started:
     "A training command in two processes on the CPU."
     def __init__(self, launcher, folder, *words):
-        words = [*launcher, scripts/'urepa', 'train', 'tiny', '--run.log-every', 1, '--run.device', 'cpu', '--out', 'two', *words]
+        words = [*launcher, 'train', 'tiny', '--run.log-every', 1, '--run.device', 'cpu', '--out', 'two', *words]
         self.told, self.folder = open(folder/'told', 'w+'), folder
         self.process = subprocess.Popen([str(o) for o in words], cwd=folder, stdout=self.told, stderr=self.told, env=dict(os.environ, ACCELERATE_USE_CPU='1'), start_new_session=True)
 
@@ -70,8 +70,8 @@ class Started:
         self.told.seek(0)
         return self.told.read()
 
-torchrun = [scripts/'torchrun', '--standalone', '--nproc_per_node', 2, '--no-python', '--']
-accelerate = [scripts/'accelerate', 'launch', '--multi_gpu', '--num_processes', 2, '--num_machines', 1, '--mixed_precision', 'no', '--dynamo_backend', 'no', '--main_process_port', 0, '--no_python']
+torchrun = [scripts/'torchrun', '--standalone', '--nproc_per_node', 2, '-m', 'urepa']
+accelerate = [scripts/'accelerate', 'launch', '--multi_gpu', '--num_processes', 2, '--num_machines', 1, '--mixed_precision', 'no', '--dynamo_backend', 'no', '--main_process_port', 0, '--module', 'urepa']
 
 def test_two_processes_stop_die_and_go_on(urepa, tmp_path):
     "One of two is asked to stop: both do, after the same step. One is killed: the other says so. One process goes on: the losses of a run in one."

@@ -344,12 +344,13 @@ def prepare(
     threads:int=4, # Threads that read images
     show:bool=True, # Progress bar
     teacher:TeacherLike|None=None, # In place of the one that the recipe names; on `device`
+    processes:Processes|None=None, # Those that share the work; by default all that were started
 )->Store: # Finished
     "Make a store, go on with it, or open it where it is finished."
     out = Path(out)
     check_counts(recipe, tolerance, threads)
     if (out/'store.json').exists(): return open_finished(out, source, recipe)
-    processes = Processes(str(device), timedelta(days=7)) # shards may take unlike times
+    processes = processes or Processes(str(device), timedelta(days=7)) # shards may take unlike times
     encoder = Encoder(recipe, processes.device, teacher)
     (out/'shards').mkdir(parents=True, exist_ok=True)
     components = encoder.teacher is not None and components_kept(recipe.tokens)>0

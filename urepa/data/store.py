@@ -221,7 +221,7 @@ class Store:
         path = self.files.fetch(o['file'], o['sha256'])
         try: return {name:v.numpy() for name,v in load_file(path).items()}
         except SafetensorError as e:
-            remedy = f'check the store with urepa prepare --out {self.name} --verify'
+            remedy = f'check the store with urepa store verify {self.name}'
             raise UserError(f"{self.name}/{o['file']} cannot be read ({e}); {remedy}") from e
 
     def prefetch(self,

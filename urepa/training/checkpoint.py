@@ -72,13 +72,15 @@ def unpack_optimizer(
     groups:list, # From `pack_optimizer`, perhaps through JSON
 ):
     "Give an optimizer a saved state."
-    own,state = [p for group in optimizer.param_groups for p in group['params']],{}
-    same = [len(group['params']) for group in groups]==[len(group['params']) for group in optimizer.param_groups]
+    own = [p for group in optimizer.param_groups for p in group['params']]
+    same = [len(o['params']) for o in groups]==[len(o['params']) for o in optimizer.param_groups]
+    state = {}
     for name,v in tensors.items():
         i,key = name.split('.')
         same = same and int(i)<len(own) and v.shape in ((), own[int(i)].shape)
         state.setdefault(int(i), {})[key] = as_part(v, own[int(i)]) if same and v.ndim else v
-    require(same, "the optimizer's state belongs to other parameters; build the network from the config that the checkpoint was saved with")
+    require(same, "the optimizer's state belongs to other parameters; "
+            'build the network from the config that the checkpoint was saved with')
     groups = [{k:tuple(v) if isinstance(v, list) and k!='params' else v for k,v in group.items()} for group in groups]
     optimizer.load_state_dict(dict(state=state, param_groups=groups))
 
@@ -121,14 +123,15 @@ def snapshot(
     step:int, # Becomes the checkpoint's name
     modules:dict, # name → module; `None` is left out
     optimizer:Optimizer|None=None, # Whose state to keep
-    extra:dict|None=None, # Anything JSON holds: config, position, …
+    extra:dict|None=None, # Anything JSON holds, such as sums of the loss
     mine:bool=True, # `False` on processes that only help to put tensors together
 )->dict: # For `write_snapshot`
     "All that a checkpoint holds, copied."
     modules = {k:v for k,v in modules.items() if v is not None}
     tensors,groups = pack_optimizer(optimizer) if optimizer else ({}, [])
     weights = {k:whole_copy(v.state_dict(), mine) for k,v in modules.items()}
-    return dict(modules=modules, weights=weights, optimizer=whole_copy(tensors, mine), state=dict(step=step, optimizer=groups, extra=extra or {}))
+    state = dict(step=step, optimizer=groups, extra=extra or {})
+    return dict(modules=modules, weights=weights, optimizer=whole_copy(tensors, mine), state=state)
 
 def write_files(
     folder:Path, # Where to
@@ -178,7 +181,8 @@ def checksums(
     "What the manifest of a checkpoint lists."
     manifest = read_json(Path(checkpoint)/'manifest.json')
     known = manifest.get('files') if isinstance(manifest, dict) else None
-    require(isinstance(known, dict), f'{checkpoint}/manifest.json does not list files; use another checkpoint or a fresh copy')
+    listed = isinstance(known, dict)
+    require(listed, f'{checkpoint}/manifest.json does not list files; use another checkpoint or a fresh copy')
     return known
 
 def is_whole(
@@ -223,7 +227,8 @@ def check_fit(
     "`UserError` unless names and shapes agree."
     own,remedy = module.state_dict(),'build the network from the config that the checkpoint was saved with'
     odd = sorted(own.keys()^tensors.keys())
-    require(not odd, f'{origin} and the network disagree about {len(odd)} weights, the first is {odd[0] if odd else None}; {remedy}')
+    first = odd[0] if odd else None
+    require(not odd, f'{origin} and the network disagree about {len(odd)} weights, the first is {first}; {remedy}')
     for k,v in own.items():
         found = tensors[k].shape
         require(v.shape==found, f'{origin}: {k} has shape {list(found)}, the network expects {list(v.shape)}; {remedy}')
@@ -248,7 +253,8 @@ def load_checkpoint(
     weights = {name:load_weights(checkpoint, name, check=False) for name in modules}
     for name,module in modules.items(): check_fit(weights[name], module, f'{checkpoint}/{name}')
     state = read_json(checkpoint/'state.json')
-    if optimizer is not None: unpack_optimizer(optimizer, load_file(checkpoint/'optimizer.safetensors'), state['optimizer'])
+    if optimizer is not None:
+        unpack_optimizer(optimizer, load_file(checkpoint/'optimizer.safetensors'), state['optimizer'])
     for name,module in modules.items():
         own = module.state_dict()
         module.load_state_dict({k:as_part(v, own[k]) for k,v in weights[name].items()})
@@ -281,8 +287,9 @@ def prune(
     every:int=0, # Those at multiples of so many steps stay for good; 0 exempts none
 ):
     "Remove old checkpoints."
-    for old in checkpoints(folder)[keep:] if keep else []:
-        if not every or int(old.name)%every: os.replace(old, old.with_name(f'{old.name}.partial'))
+    old = checkpoints(folder)[keep:] if keep else []
+    for o in old:
+        if not every or int(o.name)%every: os.replace(o, o.with_name(f'{o.name}.partial'))
     clear_partial(Path(folder))
 
 # %% ../../nbs/training/51_checkpoint.ipynb #28ee31f4
@@ -293,18 +300,26 @@ class Writer:
         keep:int=0, # As for `prune`
         every:int=0, # As for `prune`
     ):
-        self.folder,self.keep,self.every,self.pool,self.coming = Path(folder),keep,every,ThreadPoolExecutor(1),None
+        self.folder = Path(folder)
+        self.keep = keep
+        self.every = every
+        self.pool = ThreadPoolExecutor(1)
+        self.coming = None # what becomes of the checkpoint on its way
 
-    def write(self, copied):
+    def write(self,
+        copied:dict, # From `snapshot`
+    )->OSError|None: # Why it could not be written
+        "Write a checkpoint and remove old ones, in the thread."
         try:
             write_snapshot(self.folder, copied)
             prune(self.folder, self.keep, self.every)
         except OSError as e:
-            with suppress(OSError): print(f'{e}; the run goes on', file=sys.stderr, flush=True) # which may lie on the same disk
+            with suppress(OSError): # the output may lie on the same disk
+                print(f'{e}; the run goes on', file=sys.stderr, flush=True)
             return e
 
     def wait(self)->OSError|None: # Why it could not be written
-        "Until the checkpoint on its way is on the disk."
+        "Wait until the checkpoint on its way is on the disk."
         return self.coming and self.coming.result()
 
     def put(self,

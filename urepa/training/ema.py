@@ -17,15 +17,18 @@ class EMA:
     "An exponential moving average of a module's weights; `.module` is the averaged module, in float32."
     def __init__(self,
         module:nn.Module, # The module that is trained
-        decay=.9999, # Share that the average keeps at each step (REPA's value), or a function of the step, counted from 1
+        decay=.9999, # Share that the average keeps at each step (REPA's value), or a function of the step, from 1
     ):
-        require(callable(decay) or 0<=decay<1, f'EMA decay {decay} is outside 0..1; give 0.9999 for long runs, 0.99 for a few hundred steps')
-        self.source,self.decay,self.step = module,decay,0
+        known = callable(decay) or 0<=decay<1
+        require(known, f'EMA decay {decay} is outside 0..1; give 0.9999 for long runs, 0.99 for a few hundred steps')
+        self.source = module
+        self.decay = decay
+        self.step = 0 # steps averaged
         self.module = copy.deepcopy(module).float().requires_grad_(False).eval()
 
     @torch.no_grad()
     def update(self,
-        kept:torch.Tensor|None=None, # Whether the step counts, a scalar on the device; one that was skipped moves nothing
+        kept:torch.Tensor|None=None, # Whether the step counts, a scalar on the device; all count by default
     ):
         "Move the average by one step, after the optimizer's."
         self.step += 1
@@ -51,7 +54,8 @@ def power_exponent(
     width:float, # Standard deviation of the profile as a share of the run, σ_rel of EDM2
 )->float: # γ
     "The exponent of a power-function average."
-    require(0<width<.28, f'a power-function average of relative width {width} does not exist; give one between 0 and 0.28, such as 0.05 or 0.1')
+    require(0<width<.28, f'a power-function average of relative width {width} does not exist; '
+            'give one between 0 and 0.28, such as 0.05 or 0.1')
     return np.roots([1, 7, 16-width**-2, 12-width**-2]).real.max().item()
 
 def power_decay(
@@ -69,8 +73,9 @@ def named_decay(
     kind,_,width = name.rpartition('power-')
     try: value = float(width)
     except ValueError: kind = name
-    require(not kind, f"unknown average {name!r}; give a decay such as 0.999, or a power function's width such as power-0.05")
-    return partial(power_decay, exponent=power_exponent(value)) if name!=width else value
+    require(not kind, f'unknown average {name!r}; give a decay such as 0.999, '
+            "or a power function's width such as power-0.05")
+    return value if name==width else partial(power_decay, exponent=power_exponent(value))
 
 class Averages:
     "All averages of a network that is trained; `.module` is the one that is sampled from."
@@ -79,8 +84,10 @@ class Averages:
         decay:float=.9999, # Of the average that is sampled from
         others:tuple=(), # Further ones, as `optim.averages` lists them
     ):
-        self.all = dict(ema=EMA(module, decay), **{f'ema-{o}':EMA(module, named_decay(o)) for o in others})
-        self.modules,self.module = {k:o.module for k,o in self.all.items()},self.all['ema'].module
+        self.all = dict(ema=EMA(module, decay))
+        for name in others: self.all[f'ema-{name}'] = EMA(module, named_decay(name))
+        self.modules = {k:o.module for k,o in self.all.items()} # name in a checkpoint → averaged module
+        self.module = self.modules['ema']
 
     def update(self,
         kept:torch.Tensor|None=None, # As for `EMA.update`
@@ -104,7 +111,7 @@ def profile_products(
     other_steps, # Of others, `[b]`
     other_exponents, # Their γ, `[b]`
 )->np.ndarray: # `[a b]`
-    "The integral of the product of each two profiles."
+    "The integral of the product of each two profiles (EDM2, Appendix C)."
     k,c = (np.asarray(o, float)[:,None] for o in (steps, exponents))
     l,d = (np.asarray(o, float)[None] for o in (other_steps, other_exponents))
     m = np.minimum(k, l)
@@ -116,8 +123,9 @@ def posthoc_weights(
     step:int, # Of the wanted one
     width:float, # Its relative width
 )->np.ndarray: # Coefficients, `[a]`; their sum is 1
-    "How to put an average together that was not stored (EDM2)."
-    stored,wanted = (steps, [power_exponent(o) for o in widths]),([step], [power_exponent(width)])
+    "How to combine stored averages into one that was not stored (EDM2, Sec. 3.2)."
+    stored = steps,[power_exponent(o) for o in widths]
+    wanted = [step],[power_exponent(width)]
     best = np.linalg.lstsq(profile_products(*stored, *stored), profile_products(*stored, *wanted)[:,0])[0]
     return best/best.sum()
 

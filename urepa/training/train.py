@@ -4,26 +4,26 @@
 
 # %% auto #0
 __all__ = ['patience', 'blocks_of', 'State', 'why_stop', 'modules', 'snapshot_of', 'resume_from', 'stop_requests', 'plan',
-           'Clock', 'setup', 'log_step', 'train', 'save', 'run_callback', 'run_steps']
+           'Clock', 'setup', 'Recorder', 'run_steps', 'train']
 
 # %% ../../nbs/training/54_train.ipynb #0e9c1c10
 import signal,sys,threading,time
 from contextlib import closing,contextmanager,nullcontext
 from pathlib import Path
 import torch
+from fastcore.basics import patch
 from torch import Tensor,nn
 from ..data.batches import TrainingData
-from ..config import Config,to_dict
+from ..config import Config
 from ..core import UserError,progress,require
-from ..machine import generator
 from .ema import Averages
 from ..nets.layers import Block
 from ..machine import check_machine
-from .build import build_objective
+from .build import build
 from ..processes import Processes
 from ..nets.describe import describe
 from .checkpoint import Writer,files_of,load_checkpoint,snapshot,step_name
-from .run import Log,Run,check_numbers,check_parts,check_trackers,trackers
+from .run import Log,Run,check_parts,check_trackers,trackers
 
 # %% ../../nbs/training/54_train.ipynb #45b84fac
 def blocks_of(
@@ -36,85 +36,114 @@ class State:
     "All of a run that changes from step to step."
     def __init__(self,
         config:Config, # The run
-        objective:nn.Module, # From `build_objective`, where it is to be trained
+        objective:nn.Module, # From `build_objective`, on the device where it is trained
         processes:Processes|None=None, # Those that train together
     ):
-        o,shard = config.optim,config.run.fsdp
-        self.config,self.objective,self.processes = config,objective,processes or Processes()
-        self.step,self.sums,self.row = 0,{},0
-        self.cost = describe(config.model, objective.projector, config.align.block) # while the weights are in one piece
-        self.ema = Averages(objective.net, o.ema, o.averages)
-        for module in self.ema.modules.values() if shard else []: self.processes.wrap(module, True, blocks_of(module), method='forward_intermediates')
-        if config.align.teacher=='ema': objective.follow(self.ema.module, config.align.ema_block, config.align.max_time_gap)
-        self.call = self.processes.wrap(objective, shard, blocks_of(objective.net), find_unused=config.align.stop_step>0)
-        self.optimizer = torch.optim.AdamW(objective.parameters(), lr=o.lr, betas=o.betas, weight_decay=o.weight_decay, fused=True)
+        optim,align,shard = config.optim,config.align,config.run.fsdp
+        self.config = config
+        self.objective = objective
+        self.processes = processes or Processes()
+        self.step = 0 # steps done
+        self.sums = {} # of the loss terms since the last line of the log
+        self.skipped_in_a_row = 0
+        self.cost = describe(objective.net, objective.projector, align.block) # while the weights are in one piece
+        self.ema = Averages(objective.net, optim.ema, optim.averages)
+        if shard:
+            for net in self.ema.modules.values():
+                self.processes.wrap(net, True, blocks_of(net), method='forward_intermediates')
+        if objective.ema_teacher: objective.ema_teacher.net = self.ema.module
+        self.call = self.processes.wrap(objective, shard, blocks_of(objective.net), find_unused=align.stop_step>0)
+        self.optimizer = torch.optim.AdamW(
+            objective.parameters(), lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay, fused=True)
 
-    def parts(self)->list[tuple]: # Pairs: number of a part, number of all parts
-        "The parts of each step's batch that this process learns from."
-        p,n = self.processes,self.config.optim.grad_accum
-        return [(p.rank*n+k, p.world*n) for k in range(n)]
+# %% ../../nbs/training/54_train.ipynb #87f540e2
+@patch
+def parts(self:State)->list[tuple]: # Pairs: number of a part, number of all parts
+    "The parts of each step's batch that this process learns from."
+    processes,n = self.processes,self.config.optim.grad_accum
+    return [(processes.rank*n+k, processes.world*n) for k in range(n)]
 
-    def learn(self,
-        batch:tuple, # What `TrainingData.batch` returns
-        part:tuple, # Which part of the step's batch it is
-    )->dict: # The terms of the objective, detached
-        "Add the gradients of one part; they are not finite unless the loss is."
-        n,aligned = self.config.optim.grad_accum,not 0<self.config.align.stop_step<=self.step
-        with self.processes.no_sync(self.call) if (part[0]+1)%n else nullcontext():
-            terms = self.call(*batch, generator=generator(self.config.run.seed, 'step', self.step), aligned=aligned, part=part)
-            loss = terms['loss']
-            (loss*torch.where(loss.isfinite(), 1/n, float('nan'))).backward()
-        return {k:v.detach() for k,v in terms.items()}
+@patch
+def backward(self:State,
+    batch:tuple, # What `TrainingData.batch` returns
+    part:tuple=(0, 1), # Which part of the step's batch it is
+)->dict: # The terms of the objective, detached
+    "Backpropagate one micro-batch; a loss that is not finite gives NaN gradients."
+    n,stop = self.config.optim.grad_accum,self.config.align.stop_step
+    aligned = stop==0 or self.step<stop
+    last = (part[0]+1)%n==0
+    with nullcontext() if last else self.processes.no_sync(self.call):
+        terms = self.call(*batch, aligned=aligned)
+        loss = terms['loss']
+        (loss*torch.where(loss.isfinite(), 1/n, float('nan'))).backward()
+    return {k:v.detach() for k,v in terms.items()}
 
-    def advance(self,
-        *batches:tuple, # What `TrainingData.batch` returns for each of `parts`
-    ):
-        "One step of AdamW; where the gradient is not finite, everything stays as it was."
-        o = self.config.optim
-        for group in self.optimizer.param_groups: group['lr'] = o.lr*min(1., (self.step+1)/max(1, o.warmup))
-        self.optimizer.zero_grad()
-        told = [self.learn(*both) for both in zip(batches, self.parts())]
-        norm = nn.utils.clip_grad_norm_(self.objective.parameters(), o.max_grad_norm)
-        norm = norm.full_tensor() if hasattr(norm, 'full_tensor') else norm
-        good = norm.isfinite()
-        self.optimizer.found_inf = (~good).float() # the fused kernel then leaves weights and averages alone
-        self.optimizer.step()
-        self.ema.update(good)
-        self.step += 1
-        self.count({k:torch.stack([part[k] for part in told]).mean() for k in told[0]}|dict(gradient=norm), good)
+# %% ../../nbs/training/54_train.ipynb #0630ca11
+@patch
+def train_step(self:State,
+    *batches:tuple, # What `TrainingData.batch` returns for each of `parts`
+):
+    "One step of AdamW; where the gradient is not finite, everything stays as it was."
+    optim = self.config.optim
+    warmup = min(1., (self.step+1)/max(1, optim.warmup))
+    for group in self.optimizer.param_groups: group['lr'] = optim.lr*warmup
+    self.optimizer.zero_grad()
+    terms = [self.backward(batch, part) for batch,part in zip(batches, self.parts())]
+    norm = nn.utils.clip_grad_norm_(self.objective.parameters(), optim.max_grad_norm)
+    if hasattr(norm, 'full_tensor'): norm = norm.full_tensor() # of split weights
+    finite = norm.isfinite()
+    self.optimizer.found_inf = (~finite).float() # the fused kernel then leaves weights and moments alone
+    self.optimizer.step()
+    self.ema.update(finite)
+    self.step += 1
+    means = {k:torch.stack([o[k] for o in terms]).mean() for k in terms[0]}
+    self.accumulate(means|dict(gradient=norm), finite)
 
-    def count(self,
-        terms:dict, # name → scalar
-        good:Tensor, # Whether the step counts
-    ):
-        "Add up what the log records, without waiting for the device."
-        bad = {f'bad {k}':~v.isfinite() for k,v in terms.items() if k in ('velocity', 'token', 'manifold', 'gradient')}
-        new = {k:v.where(good, 0.) for k,v in terms.items()}|dict(count=good, skipped=~good)|bad
-        peak = torch.maximum(new['gradient'], torch.as_tensor(self.sums.get('gradient_max', 0.)).to(good.device))
-        self.sums = {k:self.sums.get(k, 0.)+v.double() for k,v in new.items()}|dict(gradient_max=peak.double())
-        self.row = (self.row+1)*~good
+# %% ../../nbs/training/54_train.ipynb #13a57f6f
+@patch(as_prop=True)
+def losses(self:State)->list[str]:
+    "Names of the loss terms."
+    return ['velocity', *[o.name for o in self.objective.terms]]
 
-    def means(self)->dict: # Mean of each term over the steps since the last call that counted, `None` if none did
-        "What the log records; the sums start anew."
-        sums,self.sums = self.processes.mean(self.sums),{}
-        told = {k:sums.pop(k) for k in ('count', 'skipped', 'gradient_max')}
-        bad = [k.removeprefix('bad ') for k,v in sums.items() if k.startswith('bad ') and v]
-        means = {k:v/told['count'] if told['count'] else None for k,v in sums.items() if not k.startswith('bad ')}
-        return dict(means, gradient_max=told['gradient_max'], skipped=round(told['skipped']))|(dict(not_finite=bad) if bad else {})
+@patch
+def accumulate(self:State,
+    terms:dict, # name → scalar
+    finite:Tensor, # Whether the step counts, a scalar
+):
+    "Add a step to the sums, without waiting for the device."
+    bad = {f'bad {k}':~terms[k].isfinite() for k in (*self.losses, 'gradient') if k in terms}
+    counted = {k:v.where(finite, 0.) for k,v in terms.items()}
+    new = counted|dict(count=finite, skipped=~finite)|bad
+    peak = torch.as_tensor(self.sums.get('gradient_max', 0.)).to(finite.device)
+    peak = torch.maximum(new['gradient'], peak)
+    self.sums = {k:self.sums.get(k, 0.)+v.double() for k,v in new.items()}|dict(gradient_max=peak.double())
+    self.skipped_in_a_row = (self.skipped_in_a_row+1)*~finite
+
+@patch
+def pop_means(self:State)->dict: # Mean of each term over the steps that counted, `None` if none did
+    "What the log records since the last call; the sums start anew."
+    sums,self.sums = self.processes.mean(self.sums),{}
+    count,skipped,peak = (sums.pop(k) for k in ('count', 'skipped', 'gradient_max'))
+    bad = [k.removeprefix('bad ') for k,v in sums.items() if k.startswith('bad ') and v]
+    means = {k:v/count if count else None for k,v in sums.items() if not k.startswith('bad ')}
+    means |= dict(gradient_max=peak, skipped=round(skipped))
+    return means|dict(not_finite=bad) if bad else means
 
 # %% ../../nbs/training/54_train.ipynb #dcfc87f3
 patience = 10 # steps in a row, or half of those between two lines of the log if that is more
 
 def why_stop(
-    told:dict, # What `State.means` returned
-    row:int, # Skipped steps in a row
+    means:dict, # What `State.pop_means` returned
+    in_a_row:int, # Skipped steps in a row
     step:int, # Now
     window:int, # Steps since the last call
 )->str: # A sentence; empty while there is hope
     "Whether too many steps were skipped for the run to go on."
-    if row<patience and told['skipped']<=max(patience, window/2): return ''
-    return (f"{told['skipped']} of the last {window} steps before step {step} were not finite (in {', '.join(told['not_finite'])}) and were skipped; the checkpoint of step {step} holds the last "
-            'good weights: begin anew with a lower optim.lr, a longer optim.warmup or --model.qk-norm, or look for what is odd in the data')
+    skipped = means['skipped']
+    if in_a_row<patience and skipped<=max(patience, window/2): return ''
+    return (f"{skipped} of the last {window} steps before step {step} were not finite (in {', '.join(means['not_finite'])}) "
+            f'and were skipped; the checkpoint of step {step} holds the last good weights: begin anew with a lower optim.lr, '
+            'a longer optim.warmup or --model.qk-norm, or look for what is odd in the data')
 
 # %% ../../nbs/training/54_train.ipynb #00000017
 def modules(
@@ -127,33 +156,36 @@ def snapshot_of(
     state:State, # What to save
 )->dict: # For `checkpoint.write_snapshot`
     "A copy of `state`, in the main process; all take part."
-    extra = dict(sums=state.processes.mean(state.sums), row=int(state.row), config=to_dict(state.config))
+    extra = dict(sums=state.processes.mean(state.sums), skipped_in_a_row=int(state.skipped_in_a_row))
     return snapshot(state.step, modules(state), state.optimizer, extra, mine=state.processes.main)
 
 def resume_from(
     state:State, # Takes over what was saved
-    out:Path, # Run folder
+    run:Run, # Its folder
 )->State: # The same `state`; at step 0 if nothing was saved yet
     "Continue from the newest checkpoint that is whole; `UserError` where all are damaged."
-    processes,run = state.processes,Run(out, new=True)
-    whole = run.newest(files_of(modules(state), state.optimizer)) if processes.main else None # one process looks for all
+    processes = state.processes
+    whole = run.newest(files_of(modules(state), state.optimizer)) if processes.main else None
     step = processes.broadcast(int(whole.name) if whole else -1)
     if step<0:
-        require(not run.steps, f'{out} has checkpoints and none of them is whole; nothing was changed: '
+        require(not run.steps, f'{run.folder} has checkpoints and none of them is whole; nothing was changed: '
                 'bring one back from a copy, or train into another folder')
         return state
-    found = run.folder/'checkpoints'/step_name(step)
-    state.step,extra = load_checkpoint(found, modules(state), state.optimizer, check=processes.main)
-    state.sums = {k:torch.tensor(v, dtype=torch.float64, device=state.processes.device) for k,v in extra['sums'].items()}
-    state.row,state.ema.step = extra.get('row', 0),state.step
+    checkpoint = run.folder/'checkpoints'/step_name(step)
+    state.step,extra = load_checkpoint(checkpoint, modules(state), state.optimizer, check=processes.main)
+    state.sums = {k:torch.tensor(v, dtype=torch.float64, device=processes.device) for k,v in extra['sums'].items()}
+    state.skipped_in_a_row = extra.get('skipped_in_a_row', 0)
+    state.ema.step = state.step
     return state
 
 # %% ../../nbs/training/54_train.ipynb #1fd0d7ca
 @contextmanager
-def stop_requests(): # Yields a list that stays empty until somebody asks
+def stop_requests(): # Yields a list that stays empty until a stop is requested
     "Note Ctrl-C, SIGTERM and SIGUSR1 instead of dying from them; a second Ctrl-C is not held back."
     asked,signals = [],(signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-    if threading.current_thread() is not threading.main_thread(): yield asked; return
+    if threading.current_thread() is not threading.main_thread():
+        yield asked # only the main thread receives signals
+        return
     old = {s:signal.getsignal(s) for s in signals}
     def note(number, frame):
         asked.append(signal.Signals(number).name)
@@ -170,23 +202,31 @@ def plan(
     out:Path, # Run folder
 )->str: # A few lines
     "What a run is about to do."
-    o,p,n,told = state.config.optim,state.processes,state.config.optim.grad_accum,state.cost
-    spread = '' if p.world==1 else ', weights split over the processes (FSDP2)' if state.config.run.fsdp else ', a copy of the weights in each process (DDP)'
-    unit,scale = ('G', 1e9) if told['total']>1e9 else ('M', 1e6)
-    return '\n'.join([f"{out}: {'from the start' if not state.step else f'from step {state.step:,}'} to step {o.steps:,}, on {p.device}",
-        f"{check_parts(state.config, p.world)} a device × {p.world} device{'s'*(p.world>1)} × {n} accumulated = {o.batch_size} images a step{spread}",
-        f"{told['parameters']/1e6:,.1f} M parameters, {told['total']/scale:.1f} {unit} multiply–accumulates an image (three times that with the backward pass)",
-        f"{o.steps*o.batch_size:,} images in all, {o.steps*o.batch_size/images:,.1f} epochs of {images:,}"])
+    optim,processes,cost = state.config.optim,state.processes,state.cost
+    world,first,seen = processes.world,state.step,optim.steps*optim.batch_size
+    begin = f'from step {first:,}' if first else 'from the start'
+    devices = '1 device' if world==1 else f'{world} devices'
+    copies = ', weights split over the processes (FSDP2)' if state.config.run.fsdp else ', a copy of the weights in each process (DDP)'
+    if world==1: copies = ''
+    unit,scale = ('G', 1e9) if cost['total']>1e9 else ('M', 1e6)
+    return '\n'.join([
+        f'{out}: {begin} to step {optim.steps:,}, on {processes.device}',
+        f'{check_parts(state.config, world)} a device × {devices} × {optim.grad_accum} accumulated = {optim.batch_size} images a step{copies}',
+        f"{cost['parameters']/1e6:,.1f} M parameters, {cost['total']/scale:.1f} {unit} multiply–accumulates an image (three times that with the backward pass)",
+        f'{seen:,} images in all, {seen/images:,.1f} epochs of {images:,}'])
 
 class Clock:
-    "Says once how long a run will take, when the first steps have shown it."
+    "Tells once how long a run will take, when its first steps have shown it."
     def __init__(self,
         optim, # `Config.optim`
         first:int, # Step at which it begins
         warm:int=5, # Steps that do not count
-        enough:int=25, # Steps after which it is told
+        enough:int=25, # Steps after which it tells
     ):
-        self.optim,self.warm,self.enough,self.since = optim,first+warm,first+enough,None
+        self.optim = optim
+        self.warm = first+warm
+        self.enough = first+enough
+        self.since = None # seconds, at step `warm`
 
     def tell(self,
         step:int, # Just done
@@ -194,45 +234,115 @@ class Clock:
         "A sentence, once."
         if step==self.warm: self.since = time.perf_counter()
         if step!=self.enough: return ''
-        each = (time.perf_counter()-self.since)/(self.enough-self.warm)
-        left = each*(self.optim.steps-step)
-        hours,minutes = divmod(round(left/60), 60)
-        return f"{self.optim.batch_size/each:,.0f} images a second: {f'{hours:,} h {minutes} min' if hours else f'{left/60:.1f} min'} to go"
+        seconds = (time.perf_counter()-self.since)/(self.enough-self.warm)
+        left = seconds*(self.optim.steps-step)/60
+        hours,minutes = divmod(round(left), 60)
+        time_left = f'{hours:,} h {minutes} min' if hours else f'{left:.1f} min'
+        return f'{self.optim.batch_size/seconds:,.0f} images a second: {time_left} to go'
 
-# %% ../../nbs/training/54_train.ipynb #e29a25be
+# %% ../../nbs/training/54_train.ipynb #f92de30d
 def setup(
     config:Config, # What to train
-    out:Path, # Run folder
+    run:Run, # Its folder
     resume:bool, # Continue what stands there
     processes:Processes, # Those that train together
-)->tuple: # `TrainingData`, `State`
+)->tuple[TrainingData,State]:
     "Check everything, then build what is trained; nothing is written."
-    run = Run(out, new=True)
     run.check_config(config, resume)
-    check_numbers(config)
     check_parts(config, processes.world)
     check_machine(config.run, processes.device)
     data = TrainingData(config, processes.device)
     run.check_store(data)
-    width,grid = (data.teacher.width,data.teacher.grid) if data.teacher else (0, 0)
-    objective = build_objective(config, width, grid).to(processes.device)
+    objective = build(config, data, device=processes.device).objective
     objective.check_parts(processes.world*config.optim.grad_accum)
     if processes.main: check_trackers(config.run.trackers)
-    state = resume_from(State(config, objective, processes), out)
-    require(state.step<=config.optim.steps, f'{out} has done {state.step} steps already, and optim.steps is {config.optim.steps}; give at least as many')
+    state = resume_from(State(data.config, objective, processes), run)
+    steps = config.optim.steps
+    require(state.step<=steps, f'{run.folder} has done {state.step} steps already, and optim.steps is {steps}; give at least as many')
     return data,state
 
-def log_step(
-    state:State, # After a step that is to be logged
-    log:Log|None, # Where to; `None` in other processes than the main one
-    steps, # Progress bar
-    start:float, # When the run was started, `time.perf_counter`
-)->str: # Why it has to stop; empty if it need not
-    "A line of the log."
-    means,window = state.means(),state.config.run.log_every
-    if log: log.add(dict(step=state.step, **means, seconds=time.perf_counter()-start))
-    steps.set_postfix({k:f'{means[k]:.3f}' for k in ('velocity', 'token', 'manifold') if means.get(k) is not None}, refresh=False)
-    return why_stop(means, int(state.row), state.step, window)
+# %% ../../nbs/training/54_train.ipynb #eeb2b5a1
+class Recorder:
+    "Writes what a run leaves behind while it goes on."
+    def __init__(self,
+        state:State, # Of this process
+        run:Run, # Its folder
+        show:bool=True, # Progress bar
+        watch=None, # As for `train`
+        start:float|None=None, # When the run was started, `time.perf_counter`; now by default
+    ):
+        optim,options,first = state.config.optim,state.config.run,state.step
+        self.state = state
+        self.run = run
+        self.watch = watch
+        self.start = time.perf_counter() if start is None else start
+        self.broken = '' # why the run cannot go on
+        self.clock = Clock(optim, first)
+        self.bar = progress(range(first, optim.steps), 'train', show, total=optim.steps, initial=first,
+                            unit=' images', unit_scale=optim.batch_size)
+        self.log = self.writer = None # in other processes than the main one
+        if state.processes.main:
+            self.log = Log(run.folder, trackers(state.config, run.folder))
+            self.writer = Writer(run.folder/'checkpoints', options.keep, options.keep_every)
+
+    def due(self,
+        *every:int, # Steps between two times; 0 is never
+    )->bool:
+        "Is it time?"
+        return any(n and self.state.step%n==0 for n in every)
+
+    def log_step(self):
+        "A line of the log and the time to go, each when it is due."
+        state = self.state
+        if not self.bar.disable and (told := self.clock.tell(state.step)): self.bar.write(told, file=sys.stderr)
+        if not self.due(state.config.run.log_every): return
+        means = state.pop_means()
+        if self.log: self.log.add(dict(step=state.step, **means, seconds=time.perf_counter()-self.start))
+        self.bar.set_postfix({k:f'{means[k]:.3f}' for k in state.losses if means.get(k)}, refresh=False)
+        self.broken = why_stop(means, int(state.skipped_in_a_row), state.step, state.config.run.log_every)
+
+    def save(self,
+        stop:bool, # The run ends here
+    ):
+        "A checkpoint and a call of `watch`, each when it is due."
+        options,step = self.state.config.run,self.state.step
+        look = self.watch and self.due(options.sample_every, options.score_every)
+        if not (stop or look or self.due(options.save_every, self.state.config.optim.steps)): return
+        if self.writer: self.writer.wait() # no more than one copy of a state is held
+        copy = snapshot_of(self.state)
+        if self.writer: self.writer.put(copy)
+        if look and self.writer and not self.writer.wait(): self.call_watch()
+
+    def call_watch(self):
+        "Let a function look at the newest checkpoint; its failure does not end the run."
+        step = self.state.step
+        try: self.watch(self.run.folder, step)
+        except (UserError, OSError) as e:
+            print(f'step {step} could not be looked at ({e}); the run goes on', file=sys.stderr, flush=True)
+
+    def __enter__(self): return self
+
+    def __exit__(self, kind, *args):
+        if self.writer: self.writer.__exit__(kind, *args)
+        if self.log and kind is None: self.log.close()
+
+# %% ../../nbs/training/54_train.ipynb #e29a25be
+def run_steps(
+    state:State, # Where the run stands
+    data:TrainingData, # What it learns from
+    recorder:Recorder, # What it leaves behind
+    until:int|None=None, # Stop after this step
+):
+    "Step, log and save until the end, or until the run is asked to stop."
+    batches = data.batches(state.step, state.config.optim.steps, state.parts())
+    with stop_requests() as asked, recorder, closing(batches):
+        for _,batch in zip(recorder.bar, batches):
+            state.train_step(*batch)
+            recorder.log_step()
+            stop = state.processes.any(asked or recorder.broken or state.step==until)
+            recorder.save(stop)
+            if stop: break
+    require(not recorder.broken, recorder.broken)
 
 def train(
     config:Config, # What to train
@@ -243,62 +353,13 @@ def train(
     watch=None, # Called in the main process as `watch(run folder, step)` after checkpoints at multiples of `run.sample_every` or `run.score_every`
 )->Path: # The run folder
     "Train with U-REPA, in one process or many; a killed run loses at most the steps since its last checkpoint."
-    start,out,processes = time.perf_counter(),Path(out),Processes(config.run.device)
+    start,run,processes = time.perf_counter(),Run(out, new=True),Processes(config.run.device)
     with processes.name_lost_peer():
-        data,state = setup(config, out, resume, processes)
+        data,state = setup(config, run, resume, processes)
         if processes.main:
-            run = Run(out, new=True)
             run.write(config, data.fingerprint)
             run.rewind(state.step)
-            if show: print(plan(state, len(data), out), file=sys.stderr)
-        run_steps(state, data, out, until, show and processes.main, start, watch)
+            if show: print(plan(state, len(data), run.folder), file=sys.stderr)
+        run_steps(state, data, Recorder(state, run, show and processes.main, watch, start), until)
         processes.wait()
-    return out
-
-def save(
-    state:State, # Of every process
-    writer:Writer|None, # In the main one
-):
-    "Begin to write a checkpoint, once the last one is on the disk: no more than one copy of a state is held."
-    if writer: writer.wait()
-    copy = snapshot_of(state)
-    if writer: writer.put(copy)
-
-def run_callback(
-    watch, # As for `train`
-    writer:Writer, # Whose checkpoint is to be looked at
-    out:Path, # Run folder
-    step:int, # Of the checkpoint
-):
-    "Let somebody look at the newest checkpoint; what goes wrong with that is no reason to end a run."
-    if writer.wait(): return
-    try: watch(out, step)
-    except (UserError, OSError) as e: print(f'step {step} could not be looked at ({e}); the run goes on', file=sys.stderr, flush=True)
-
-def run_steps(
-    state:State, # Where the run stands
-    data:TrainingData, # What it learns from
-    out:Path, # Run folder
-    until:int|None, # Stop after this step
-    show:bool, # Progress bar
-    start:float, # When the run was started
-    watch=None, # As for `train`
-):
-    "Step, log and save until the end, or until somebody asks to stop."
-    config,processes,broken = state.config,state.processes,''
-    o,run = config.optim,config.run
-    log,writer = (Log(out, trackers(config, out)),Writer(out/'checkpoints', run.keep, run.keep_every)) if processes.main else (None,None)
-    steps = progress(range(state.step, o.steps), 'train', show, total=o.steps, initial=state.step, unit=' images', unit_scale=o.batch_size)
-    clock = Clock(o, state.step)
-    with stop_requests() as asked, writer or nullcontext(), closing(data.batches(state.step, o.steps, state.parts())) as batches:
-        for _,batch in zip(steps, batches):
-            state.advance(*batch)
-            if state.step%run.log_every==0: broken = log_step(state, log, steps, start)
-            if show and (told := clock.tell(state.step)): steps.write(told, file=sys.stderr)
-            stop = processes.any(asked or broken or state.step==until)
-            look = watch and any(n and state.step%n==0 for n in (run.sample_every, run.score_every))
-            if stop or look or state.step%run.save_every==0 or state.step==o.steps: save(state, writer)
-            if look and processes.main: run_callback(watch, writer, out, state.step)
-            if stop: break
-    if log: log.close()
-    require(not broken, broken)
+    return run.folder
