@@ -42,7 +42,8 @@ def pick_device(
         name = 'cuda' if torch.cuda.is_available() else 'mps' if torch.backends.mps.is_available() else 'cpu'
     try: return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as e:
-        raise UserError(f'device {name!r} cannot be used here; choose auto, cpu or a device that `urepa doctor` lists') from e
+        remedy = 'choose auto, cpu or a device that `urepa doctor` lists'
+        raise UserError(f'device {name!r} cannot be used here; {remedy}') from e
 
 def to_device(
     tensor:Tensor, # On any device

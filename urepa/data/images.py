@@ -49,7 +49,7 @@ class_names = ('t-shirt', 'trousers', 'pullover', 'dress', 'coat', 'sandal', 'sh
 @functools.lru_cache(maxsize=2)
 def fashion(
     split:str='train', # `'train'` (60,000) or `'test'` (10,000)
-)->tuple[Tensor, Tensor]: # Images, uint8 `[n 1 32 32]`, and labels, int64 `[n]`; shared by all callers: do not write into them
+)->tuple[Tensor, Tensor]: # Images, uint8 `[n 1 32 32]`, and labels, int64 `[n]`; shared, so do not write into them
     "Fashion-MNIST (Xiao et al. 2017), padded to 32×32; read once."
     require(split in ('train', 'test'), f"unknown split {split!r}: choose 'train' or 'test'")
     checksums = read_json(asset('fashion_mnist', 'checksums.json'))

@@ -272,7 +272,7 @@ def check_space(
     "`UserError` unless the disk has room."
     r = encoder.recipe
     if source.length is None:
-        if show: print('a stream does not tell how many images it has, so the space it needs is not known', file=sys.stderr)
+        if show: print('a stream has no length, so the space it needs is not known', file=sys.stderr)
         return
     sample = encoder.encode(torch.zeros(1, 1 if r.grey else 3, r.image_size, r.image_size, dtype=torch.uint8))
     copies = 2 if r.mirror else 1

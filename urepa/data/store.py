@@ -191,7 +191,8 @@ class Store:
             require(finished, f'{folder} is not a finished store: it has no store.json; {remedy}')
         self.meta = check_meta(read_json(self.files.fetch('store.json')), self.name)
         self.shards = self.meta['shards']
-        self.starts = list(itertools.accumulate((o['samples'] for o in self.shards), initial=0)) # first sample of each shard
+        counts = [o['samples'] for o in self.shards]
+        self.starts = list(itertools.accumulate(counts, initial=0)) # first sample of each shard
         self.basis = None # of principal components, if tokens are kept so
         if self.meta.get('basis'): self.basis = load_file(self.files.fetch('basis.safetensors', self.meta['basis']))
         self.loaded = {} # shard → its tensors, mapped
@@ -285,7 +286,8 @@ def problems(
     o = store.shards[k]
     name = o['file']
     path = store.files.fetch(name, o['sha256'])
-    if sha256(path)!=o['sha256']: return [f'{name}: its checksum is not the one it was written with; a byte was changed']
+    changed = f'{name}: its checksum is not the one it was written with; a byte was changed'
+    if sha256(path)!=o['sha256']: return [changed]
     tensors = load_file(path)
     kinds,expected = tensor_kinds(tensors),store.meta['tensors']
     if kinds!=expected: return [f'{name}: holds {kinds}, expected {expected}']

@@ -232,7 +232,8 @@ def read_weights(
         return torch.load(path, map_location='cpu', weights_only=True)
     except Exception as e: # of either library
         reason = ' '.join(f'{type(e).__name__}: {e}'.splitlines()[:1])
-        raise UserError(f'{path} cannot be read as weights ({reason}); fetch it again, or give a .safetensors file') from e
+        remedy = 'fetch it again, or give a .safetensors file'
+        raise UserError(f'{path} cannot be read as weights ({reason}); {remedy}') from e
 
 def fill_weights(
     vit:nn.Module, # Takes the weights

@@ -24,7 +24,8 @@ def check_rows(
 )->tuple[Tensor, Tensor]: # Both, float64
     "Two tables whose rows can be paired."
     x,y = check_features(x),check_features(y)
-    require(len(x)==len(y), f'{len(x)} and {len(y)} rows cannot be paired; give features of the same images in the same order')
+    remedy = 'give features of the same images in the same order'
+    require(len(x)==len(y), f'{len(x)} and {len(y)} rows cannot be paired; {remedy}')
     require(len(x)>=least, f'{len(x)} rows are too few for this estimate; give at least {least}')
     for o in (x, y):
         varies = bool((o-o.mean(0)).abs().max()>1e-12*o.abs().max())
@@ -167,14 +168,15 @@ def cka_map(
     kernel:Callable=linear_kernel, # Similarity of all pairs of rows, `[n d]` to `[n n]`
 )->Tensor: # `[len(xs) len(ys)]`
     "CKA of every block of one net with every block of another; keeps one `[n n]` table for each."
-    require(len(xs)>0 and len(ys)>0, f'{len(xs)} and {len(ys)} blocks make no map; give features of at least one block on either side')
+    remedy = 'give features of at least one block on either side'
+    require(len(xs)>0 and len(ys)>0, f'{len(xs)} and {len(ys)} blocks make no map; {remedy}')
     xs,ys = [[check_rows(o, xs[0], least_rows if debiased else 2)[0] for o in os] for os in (xs, ys)]
     a,b = [F.normalize(block_grams(o, debiased, kernel), dim=1) for o in (xs, ys)] # [blocks n*n]
     return a@b.T
 
 # %% ../../nbs/inside/70_cka.ipynb #732dfea7
 def minibatch_cka_map(
-    batches:Iterable, # Of pairs: features of each block of one net, and of another, lists of `[n d]` with at least 4 rows
+    batches:Iterable, # Of pairs: features of each block of one net and of another, `[n d]` each, at least 4 rows
     kernel:Callable=linear_kernel, # Similarity of all pairs of rows, `[n d]` to `[n n]`
 )->Tensor: # `[blocks blocks]`
     "`cka_map` of features that come in batches, debiased, each weighed by its rows."
@@ -189,7 +191,8 @@ def minibatch_cka_map(
         require(given==sides and min(sides)>0, f'{unlike}; {remedy}')
         n = len(xs[0])
         check_batch(n)
-        a,b = (block_grams([check_rows(o, xs[0], 4)[0] for o in side], kernel=kernel) for side in (xs, ys)) # [blocks n*n]
+        xs,ys = ([check_rows(o, xs[0], 4)[0] for o in side] for side in (xs, ys))
+        a,b = block_grams(xs, kernel=kernel),block_grams(ys, kernel=kernel) # [blocks n*n]
         rows += n
         cross = cross+a@b.T/(n-3)
         own = own+a.square().sum(1)/(n-3)
@@ -286,7 +289,8 @@ def plot_cka(
     rows,width = matrix.shape
     if ax is None: _,ax = plt.subplots(figsize=(1.6+.5*width, 1.2+.36*rows), layout='constrained')
     seaborn.heatmap(matrix.numpy(), vmin=0, vmax=1, cmap='magma', annot=matrix.numel()<=120, fmt='.2f',
-                    annot_kws=dict(size=8), cbar_kws=dict(label='CKA'), ax=ax, xticklabels=columns or list(range(1, width+1)),
+                    annot_kws=dict(size=8), cbar_kws=dict(label='CKA'), ax=ax,
+                    xticklabels=columns or list(range(1, width+1)),
                     yticklabels=[f'{stage} {i}' for i,stage in enumerate(stages, 1)])
     for i in range(1, rows):
         if stages[i]!=stages[i-1]: ax.axhline(i, color='white', lw=3)

@@ -210,14 +210,15 @@ def initialise(
     net:nn.Module, # Changed in place
     generator:torch.Generator|None=None, # Source of the numbers; `None` takes PyTorch's global one
 ):
-    "Weights as DiT and SiT start: Xavier for linear layers, small normals for embedders, zero for modulations and outputs."
+    "DiT's and SiT's: Xavier for linear layers, small normals for embedders, zero for modulations and outputs."
     for module in net.modules():
         if isinstance(module, (nn.Linear, nn.Conv2d)):
             nn.init.xavier_uniform_(module.weight, generator=generator)
             if module.bias is not None: nn.init.zeros_(module.bias)
     for module in net.modules():
         if isinstance(module, ConditionEmbedder):
-            for o in (module.time[0], module.time[2], module.label): nn.init.normal_(o.weight, std=.02, generator=generator)
+            for o in (module.time[0], module.time[2], module.label):
+                nn.init.normal_(o.weight, std=.02, generator=generator)
         if isinstance(module, (Block, FinalLayer)): zero(module.modulation)
         if isinstance(module, FinalLayer): zero(module.out)
 
@@ -270,7 +271,8 @@ class Down(nn.Module):
         super().__init__()
         out_width = width if out_width is None else out_width
         parts = factor**2
-        require(out_width%parts==0, f'width {out_width} does not split into {parts} parts; choose a multiple of {parts}')
+        remedy = f'choose a multiple of {parts}'
+        require(out_width%parts==0, f'width {out_width} does not split into {parts} parts; {remedy}')
         self.factor = factor
         self.conv = nn.Conv2d(width, out_width//factor**2, 3, padding=1, bias=False)
 
