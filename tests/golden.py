@@ -15,12 +15,11 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 from urepa.config import preset, replace_fields
 from urepa.data.batches import TrainingData
-from urepa.flow.paths import paths
+from urepa.flow.paths import flow_of
 from urepa.flow.sample import sample
 from urepa.flow.solvers import solvers
-from urepa.machine import generator
 from urepa.processes import Processes
-from urepa.training.build import build_objective
+from urepa.training.build import build as build_parts
 from urepa.training.train import State
 
 configs = { # name → preset, and what differs from it
@@ -44,15 +43,14 @@ def make_config(name):
 def build(config):
     "The training data, and what is trained: network and projector in one module."
     data = TrainingData(config, 'cpu')
-    width, grid = (data.teacher.width, data.teacher.grid) if data.teacher else (0, 0)
-    return data, build_objective(config, width, grid)
+    return data, build_parts(config, data).objective
 
 def parameters(objective):
     "Whatever is trained: group → tensors, in the order in which golden.json lists their shapes."
     net = objective.net
-    parts = dict(patches=net.patches, conditions=net.conditions, encoder=net.encoder, middle=net.middle,
-                 decoder=net.decoder,
-                 down=net.down, up=net.up, joins=net.joins, final=net.final, projector=objective.projector)
+    parts = dict(patches=net.patches, conditions=net.conditions, encoder=net.stages[0], middle=net.stages[1],
+                 decoder=net.stages[2],
+                 down=net.downs, up=net.ups, joins=net.fusions, final=net.final, projector=objective.projector)
     found = {k:[p for p in o.parameters() if p.requires_grad] for k,o in parts.items()}
     assert sum(map(len, found.values()))==sum(p.requires_grad for p in objective.parameters())
     return found
@@ -67,7 +65,8 @@ def make_batch(data, step):
 
 def draws(config, objective, batch):
     "What step 0 draws for its batch: times, noise, and the labels that are left."
-    return objective.draw(*batch[:2], generator(config.run.seed, 'step', 0))
+    u, noise, hidden = batch.draws[:3]
+    return u, noise, batch.y.masked_fill(hidden, config.model.n_classes)
 
 def backward(state, batch):
     "Gradients of the next step, not clipped, left in the parameters; nothing else changes."
@@ -78,13 +77,13 @@ def advance(state, batch):
     state.train_step(batch)
     told = state.pop_means()
     assert told.pop('skipped')==0 and 'not_finite' not in told
-    return {k:v for k,v in told.items() if k!='gradient_max'}
+    off = {'manifold': 0.} if 'manifold' not in told else {} # a term of weight 0 was reported as 0
+    return {k:v for k,v in told.items() if k!='gradient_max'} | off
 
 def images(config, state):
     "Solver → four images drawn from the average."
     o = config.optim
-    options = dict(labels=[0, 1, 2, 3], seed=3, steps=5, guidance=1.5, interval=(.1, .8), path=paths[o.path],
-                   prediction=o.prediction)
+    options = dict(labels=[0, 1, 2, 3], seed=3, steps=5, guidance=1.5, interval=(.1, .8), flow=flow_of(o))
     return {k:sample(state.ema.module, solver=solvers[k], **options)
             for k in ('heun', 'euler_maruyama' if o.prediction=='velocity' else 'ddim')}
 
@@ -141,7 +140,7 @@ def compute(name):
         state = begin(config, objective)
         batches = [make_batch(data, k) for k in range(steps)]
         inputs = dict(zip(('images', 'labels', 'tokens', 'times', 'noise', 'shown'),
-                          [*batches[0], *draws(config, objective, batches[0])], strict=True))
+                          [*batches[0][:3], *draws(config, objective, batches[0])], strict=True))
         backward(state, batches[0])
         norms = {k:dict(index=next(i for i,p in enumerate(tensors) if p is o), norm=float(o.grad.norm()).hex())
                  for k,o in watched(parts).items()}

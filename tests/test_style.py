@@ -5,7 +5,7 @@ import re
 from collections import Counter
 
 import pytest
-from checkout import Page, name, pages, read_pages, root, run, scripts
+from checkout import Page, name, pages, read_pages, run, scripts
 
 
 def trees(code): return ast.parse('\n'.join(o for o in code.splitlines() if not o.startswith(('%', '!'))))

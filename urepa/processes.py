@@ -34,7 +34,9 @@ class Processes:
         "Meet the other processes, and open the second line."
         from accelerate import Accelerator
         from accelerate.utils import DistributedDataParallelKwargs,InitProcessGroupKwargs
-        handlers = [InitProcessGroupKwargs(timeout=timeout), DistributedDataParallelKwargs(gradient_as_bucket_view=True)]
+        handlers = [
+            InitProcessGroupKwargs(timeout=timeout),
+            DistributedDataParallelKwargs(gradient_as_bucket_view=True)]
         place = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
         cpu = device=='cpu' or not torch.cuda.is_available()
         try: a = self.accelerator = Accelerator(cpu=cpu, mixed_precision='no', kwargs_handlers=handlers)
@@ -43,7 +45,8 @@ class Processes:
                             'choose another: torchrun --master-port, or --standalone on one machine') from e
         require(a.num_processes==self.world,
                 f'{self.world} processes were started and {a.num_processes} found each other; start them with torchrun')
-        require(a.distributed_type.startswith('MULTI_'), f'accelerate is set up for {a.distributed_type}, which is not read here; '
+        require(a.distributed_type.startswith('MULTI_'),
+                f'accelerate is set up for {a.distributed_type}, which is not read here; '
                 'leave its --use_… options out, and pass --run.fsdp to split the weights')
         self.rank = a.process_index
         self.device = a.device
@@ -121,5 +124,6 @@ class Processes:
             told = str(e).strip().splitlines()[0]
             lost = any(o in str(e).lower() for o in ('gloo', 'nccl', 'peer', 'connection'))
             if self.world==1 or not lost: raise
-            raise UserError(f'process {self.rank+1} of {self.world} stops because another one has ended or cannot be reached, '
-                            f'whose own message tells why if it had time for one (here: {told}); start all of them again with --resume') from e
+            raise UserError(f'process {self.rank+1} of {self.world} stops because another one has ended or cannot be '
+                            f'reached, whose own message tells why if it had time for one (here: {told}); '
+                            'start all of them again with --resume') from e

@@ -107,18 +107,18 @@ def token_sets(
 def manifold_loss(
     h:Tensor, # Tokens of the U-Net, `[b n d]`
     z:Tensor, # Tokens of the teacher, `[b n e]`; the widths may differ
-    pairs:str='tokens', # Compare tokens of one image, of one position over the batch (`'samples'`), or a draw from all (`'random'`)
+    pairs:str='tokens', # Compare `'tokens'` of one image, `'samples'` at one position, or a `'random'` draw from all
     weight:Tensor|None=None, # Factor of each image, `[b]`; sets that cross images take its mean
     centre:bool=False, # Subtract the mean of each set first
-    generator:torch.Generator|None=None, # Draws the tokens of `'random'`, on the CPU
-    n_random:int=256, # How many it draws
+    chosen:Tensor|None=None, # For `'random'`: which of the batch's b·n tokens, `[k]`
 )->Tensor: # Scalar, fp32; 0 is perfect
     "Mean squared difference between the similarities of the U-Net and of the teacher (Eqs. 3–4)."
-    require(pairs in ('tokens', 'samples', 'random'), f"unknown pair set {pairs!r}: choose 'tokens', 'samples' or 'random'")
+    known = 'tokens','samples','random'
+    require(pairs in known, f"unknown pair set {pairs!r}: choose 'tokens', 'samples' or 'random'")
+    require(pairs!='random' or chosen is not None, "random pairs need tokens to be chosen; pass chosen, e.g. torch.randperm(b*n)[:256]")
     require(h.shape[:2]==z.shape[:2],
-        f'the U-Net has {list(h.shape[:2])} images and tokens and the teacher {list(z.shape[:2])}; resize one of them to the grid of the other')
-    b,n = h.shape[:2]
-    chosen = torch.randperm(b*n, generator=generator)[:n_random].to(h.device) if pairs=='random' else None
+        f'the U-Net has {list(h.shape[:2])} images and tokens and the teacher {list(z.shape[:2])}; '
+        'resize one of them to the grid of the other')
     loss = relation_error(*(unit(token_sets(o, pairs, chosen), centre) for o in (h, z))) # one value per set
     if weight is None: return loss.mean()
     return (weight*loss).mean() if pairs=='tokens' else weight.mean()*loss.mean()

@@ -20,7 +20,10 @@ def projector_mlp(
     out_width:int, # Features of a token that comes out
 )->nn.Sequential:
     "The projector of REPA: linear, SiLU, linear, SiLU, linear."
-    return nn.Sequential(nn.Linear(in_width, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, out_width))
+    return nn.Sequential(
+        nn.Linear(in_width, hidden), nn.SiLU(),
+        nn.Linear(hidden, hidden), nn.SiLU(),
+        nn.Linear(hidden, out_width))
 
 # %% ../../nbs/align/42_project.ipynb #6a95b584
 class ConvProjector(nn.Module):
@@ -43,16 +46,19 @@ class TimeScaleShift(nn.Module):
     def __init__(self,
         width:int, # Features of a token
         frequencies:int=128, # Half the features that describe a time
+        time_scale:float=1000., # Factor on t in front of its sinusoids, the network's own
     ):
         super().__init__()
         self.frequencies = frequencies
-        self.time,self.linear = nn.Linear(2*frequencies, width),zero(nn.Linear(width, 2*width))
+        self.time_scale = time_scale
+        self.time = nn.Linear(2*frequencies, width)
+        self.linear = zero(nn.Linear(width, 2*width))
 
     def forward(self,
         h:Tensor, # `[b n d]`
         t:Tensor, # `[b]`
     )->Tensor: # γ(t)⊙h + β(t), `[b n d]`
-        times = torch.cat(sinusoids(1000*t, self.frequencies), -1).to(self.time.weight.dtype) # [b 2*frequencies]
+        times = torch.cat(sinusoids(self.time_scale*t, self.frequencies), -1).to(self.time.weight.dtype) # [b 2*frequencies]
         scale,shift = self.linear(F.silu(self.time(times)))[:,None].chunk(2, -1) # each [b 1 d]
         return (1+scale)*h + shift
 
@@ -69,25 +75,31 @@ class Projector(nn.Module):
         mode:str='bilinear', # Interpolation: `'bilinear'` or `'nearest'`
         time_aware:bool=False, # Scale and shift the result by functions of t (appendix)
         layers:str='mlp', # `'mlp'`, or `'conv'` for one 3×3 convolution
+        time_scale:float=1000., # Factor on t, where `time_aware`; the network's own
     ):
         super().__init__()
         require(layers in ('mlp', 'conv'), f"unknown layers {layers!r} of a projector: choose 'mlp' or 'conv'")
         require(order in ('before', 'inside', 'after'), f"unknown order {order!r}: choose 'before', 'inside' or 'after'")
         require(mode in ('bilinear', 'nearest'), f"unknown interpolation {mode!r}: choose 'bilinear' or 'nearest'")
         require(order!='inside' or target_grid%grid==0,
-            f"order 'inside' grows by a whole factor and from {grid} to {target_grid} tokens per side there is none; choose order 'after'")
-        self.grid,self.target_grid,self.order,self.mode = grid,target_grid,order,mode
+            f"order 'inside' grows by a whole factor and from {grid} to {target_grid} tokens per side there is none; "
+            "choose order 'after'")
+        self.grid = grid
+        self.target_grid = target_grid
+        self.order = order
+        self.mode = mode
         self.factor = target_grid//grid if order=='inside' else 1
         out = out_width*self.factor**2
         self.mlp = projector_mlp(in_width, hidden, out) if layers=='mlp' else ConvProjector(in_width, out)
-        self.scale = TimeScaleShift(out_width) if time_aware else None
+        self.scale = TimeScaleShift(out_width, time_scale=time_scale) if time_aware else None
 
     def forward(self,
         h:Tensor, # Tokens of the aligned block, `[b grid*grid in_width]`
         t:Tensor|None=None, # Time of each image, `[b]`; needed where `time_aware`
     )->Tensor: # `[b target_grid*target_grid out_width]`
         require(h.shape[1]==self.grid**2,
-            f'{h.shape[1]} tokens came in where {self.grid}×{self.grid} were expected; build the projector with the grid of the aligned block')
+            f'{h.shape[1]} tokens came in where {self.grid}×{self.grid} were expected; '
+            'build the projector with the grid of the aligned block')
         if self.order=='before': h = resize_tokens(h, self.target_grid, self.mode)
         h = self.mlp(h)
         if self.order=='inside': h = to_tokens(F.pixel_shuffle(to_grid(h), self.factor)) # [b n f*f*d] → [b n*f*f d]

@@ -31,7 +31,10 @@ from ..data.images import to_model
 from ..nets.layers import SwiGLU
 from ..align.manifold import manifold_loss,relation_error_direct
 from ..machine import seeded
-from ..training.build import build_objective
+from ..training.build import build
+from ..data.batches import Batch,draw_step
+from ..data.teachers import TokenShape
+from ..flow.paths import linear_path
 from ..data.teachers import Teacher
 from ..training.train import State
 from ..nets.describe import describe
@@ -93,15 +96,16 @@ class Samples:
 
     def batch(self,
         step:int, # Counted from 0
-        mixed, # As `Objective.mixed`
-    )->tuple: # latents `[b 4 32 32]`, labels `[b]`, tokens `[b n d]`
+        mixed, # As `Objective.autocast`
+    )->Batch: # latents `[b 4 32 32]`, labels `[b]`, tokens `[b n d]`, draws
         "What a step learns from."
         size,device = self.row['batch'],self.row['device']
         index = [(step*size+i)%len(self.arrays[0]) for i in range(size)]
         moments,z = [torch.from_numpy(o[index]) for o in self.arrays] if self.stored else self.files(index, mixed)
         mean,std = moments.to(device).float().chunk(2, 1)
         noise = torch.randn(mean.shape, generator=generator('latent', step)).to(device)
-        return .18215*(mean+.1*std*noise),torch.tensor(index, device=device)%1000,z.to(device).float()
+        x,y = .18215*(mean+.1*std*noise),torch.tensor(index, device=device)%1000
+        return Batch(x, y, z.to(device).float(), draw_step(x.shape, generator=generator(0, 'step', step), device=device))
 
 # %% ../../nbs/app/58_bench.ipynb #86fb29ae
 def looped_losses(
@@ -149,8 +153,8 @@ class Step:
     ):
         self.on,self.logged = set(row['remedies']),[]
         self.samples = Samples(row, folder)
-        self.objective = build_objective(config_of(row), self.samples.width, 16).to(row['device'])
-        for o in [] if 'skips' in self.on else self.objective.net.joins: o.forward = partial(joined_skip, o)
+        self.objective = build(config_of(row), teacher=TokenShape(self.samples.width, 16), device=row['device']).objective
+        for o in [] if 'skips' in self.on else self.objective.net.fusions: o.forward = partial(joined_skip, o)
         for o in [] if 'gate' in self.on else [o for o in self.objective.net.modules() if isinstance(o, SwiGLU)]: o.forward = partial(plain_swiglu, o)
         self.optimizer = torch.optim.AdamW(self.objective.parameters(), lr=1e-4, weight_decay=0., fused=True if 'adamw' in self.on else None)
         self.ema = EMA(self.objective.net)
@@ -160,14 +164,14 @@ class Step:
     )->Tensor: # The loss
         "Take a step."
         o = self.objective
-        x,y,z = self.samples.batch(step, o.mixed)
-        t,noise,y = o.draw(x, y, generator(0, 'step', step))
-        with o.mixed(x):
-            out,(tokens,) = o.read(add_noise(o.path, x, noise, t), t, y, [o.block])
+        x,y,z,draws = self.samples.batch(step, o.autocast)
+        t,noise,y = draws.u,draws.noise,y.masked_fill(draws.hidden, 1000)
+        with o.autocast(x):
+            out,(tokens,) = o.forward_net(add_noise(linear_path, x, noise, t), t, y, [o.block])
             h = o.projector(tokens, t).float()
         token,manifold = (token_loss(h, z),manifold_loss(h, z)) if 'losses' in self.on else looped_losses(h, z)
-        velocity = F.mse_loss(out.float(), velocity_target(o.path, x, noise, t))
-        loss = velocity+o.weight*(token+o.manifold*manifold)
+        velocity = F.mse_loss(out.float(), velocity_target(linear_path, x, noise, t))
+        loss = velocity+o.weight*(token+3.*manifold)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(o.parameters(), 1.)
         self.optimizer.step()
@@ -184,14 +188,14 @@ class OwnStep:
     ):
         self.samples = Samples(row, folder)
         config = config_of(row)
-        self.state = State(config, build_objective(config, self.samples.width, 16).to(row['device']))
+        self.state = State(config, build(config, teacher=TokenShape(self.samples.width, 16), device=row['device']).objective)
 
     def __call__(self,
         step:int, # Counted from 0
     )->Tensor: # The loss
         "Take a step."
         before = self.state.sums.get('loss', 0.)
-        self.state.train_step(self.samples.batch(step, self.state.objective.mixed))
+        self.state.train_step(self.samples.batch(step, self.state.objective.autocast))
         return self.state.sums['loss']-before
 
 # %% ../../nbs/app/58_bench.ipynb #3bea834a
@@ -342,12 +346,14 @@ def cost(
     "Speed of the loop's own step on random numbers."
     side = model.image_size//model.patch_size
     config = Config(Data(), model, Align(hidden=512), Optim(batch_size=batch))
-    state = State(config, build_objective(config, 96, side).to(device))
-    x,y,z = torch.randn(batch, model.in_channels, model.image_size, model.image_size, device=device),torch.zeros(batch, dtype=torch.long, device=device),torch.randn(batch, side**2, 96, device=device)
+    state = State(config, build(config, teacher=TokenShape(96, side), device=device).objective)
+    x = torch.randn(batch, model.in_channels, model.image_size, model.image_size, device=device)
+    y = torch.zeros(batch, dtype=torch.long, device=device)
+    z = torch.randn(batch, side**2, 96, device=device)
     taken = []
     for _ in range(steps+1):
         begin = clock(device)
-        state.train_step((x, y, z))
+        state.train_step(Batch(x, y, z, draw_step(x.shape, device=device)))
         taken.append(clock(device)-begin)
     flops = 6*describe(model, state.objective.projector)['total']
     return dict(tokens=side**2, width=model.width, batch=batch, images_per_second=batch/statistics.median(taken[1:]), flops=flops)
@@ -368,13 +374,14 @@ def long_run(
 )->list[dict]: # `step`, `steps_per_second`, `memory` (bytes, now)
     "Speed and memory of a tiny run as it goes on; to be called in a fresh process, whose memory nothing else has stretched."
     config,rows = preset('tiny'),[]
-    state = State(config, build_objective(config, 96, 8).to(device))
+    state = State(config, build(config, teacher=TokenShape(96, 8), device=device).objective)
     for k in range(0, steps, part):
         begin = clock(device)
         for i in range(k, k+part):
             draws = generator('long', i)
-            x,z = torch.randn(16, 1, 32, 32, generator=draws),torch.randn(16, 64, 96, generator=draws)
-            state.train_step([o.to(device) for o in (x, torch.zeros(16, dtype=torch.long), z)])
+            x,z = torch.randn(16, 1, 32, 32, generator=draws).to(device),torch.randn(16, 64, 96, generator=draws).to(device)
+            y = torch.zeros(16, dtype=torch.long, device=device)
+            state.train_step(Batch(x, y, z, draw_step(x.shape, device=device)))
             if i%config.run.log_every==0: state.pop_means()
         rows.append(dict(step=k+part, steps_per_second=part/(clock(device)-begin), memory=memory(device)['now']))
     return rows

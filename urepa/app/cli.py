@@ -295,17 +295,11 @@ def info(
 
     Without a preset, all of them in a table: urepa info
     """
-    import torch
-    from urepa.align.project import Projector
-    from urepa.data.teachers import token_shape
     from urepa.nets.describe import describe,summary
-    from urepa.nets.unet import UNet
-    m,a,projector = config.model,config.align,None
-    with torch.device('meta'): net = UNet(**dataclasses.asdict(m))
-    grid = net.block_grid(a.block)
-    width,target = (m.width, net.block_grid(a.ema_block)) if a.teacher=='ema' else (token_shape(a.teacher)[0], 2*grid) if a.weight else (0, 0)
-    if a.weight: projector = Projector(m.width, width, a.hidden, grid, target, a.order, a.mode, a.time_aware, a.layers)
-    told = describe(m, projector, a.block)
+    from urepa.training.build import build
+    a = config.align
+    parts = build(config, device='meta')
+    told = describe(parts.net, parts.projector, a.block)
     unit,scale = ('G', 1e9) if told['total']>1e9 else ('M', 1e6)
     print(summary(told))
     print(f"block {told['aligned']} of {told['blocks']} is aligned with {a.partner}" if a.weight else 'no alignment')

@@ -23,7 +23,7 @@ from ..data.codecs import VAECodec
 from ..score.draw import codec_of,record_name
 from ..training.run import Run
 from ..nets.unet import UNet
-from ..flow.paths import check_prediction,paths
+from ..flow.paths import Flow,paths
 from ..flow.sample import sample
 from ..flow.solvers import solvers,spacings
 
@@ -42,7 +42,7 @@ class UREPAPipeline(DiffusionPipeline):
     ):
         super().__init__()
         require(path in paths, f'unknown path {path!r}: {nearest(path, paths)}')
-        check_prediction(paths[path], prediction)
+        Flow(path, prediction) # refuses what cannot be
         self.register_modules(unet=unet, vae=vae)
         self.register_to_config(path=path, prediction=prediction, labelled=labelled)
 
@@ -107,7 +107,7 @@ class UREPAPipeline(DiffusionPipeline):
         generators = generator if isinstance(generator, (list, tuple)) else [generator]*len(labels)
         require(len(generators)==len(labels), f'{len(generators)} generators for {len(labels)} images; give one, or one for each')
         x = sample(self.unet, labels, steps=num_inference_steps, solver=solvers[solver], guidance=guidance_scale, interval=guidance_interval,
-            batch_size=batch_size, autocast=None if self.unet.dtype==torch.float32 else self.unet.dtype, path=paths[self.config.path], prediction=self.config.prediction, grid=spacings[grid], weak=weak,
+            batch_size=batch_size, autocast=None if self.unet.dtype==torch.float32 else self.unet.dtype, flow=Flow(self.config.path, self.config.prediction), spacing=spacings[grid], weak=weak,
             generators=generators, decode=self.decode, progress=not getattr(self, '_progress_bar_config', {}).get('disable', False))
         images = as_images(x, output_type)
         return ImagePipelineOutput(images=images) if return_dict else (images,)

@@ -21,7 +21,7 @@ from ..core import COLORS,asset,read_json,require,write_atomic
 from ..machine import generator
 from ..tokens import resize_tokens
 from ..score.evaluate import score_table
-from ..flow.paths import add_noise,paths
+from ..flow.paths import flow_of
 from ..data.images import class_names,fashion,image_grid,to_model
 from ..score.draw import draw
 from ..data.teachers import load_teacher
@@ -101,7 +101,7 @@ def token_maps(
     images,labels = fashion('test')
     x = to_model(images[:count])
     noise = torch.randn(x.shape, generator=generator('maps'))
-    noisy = add_noise(paths[config.optim.path], x, noise, torch.full((count,), t))
+    noisy = flow_of(config.optim).noisy(x, noise, torch.full((count,), t))
     y = labels[:count] if config.data.labelled else torch.full((count,), config.model.n_classes)
     _,student = net.forward_intermediates(noisy, torch.full((count,), t), y, indices=list(range(1, net.n_blocks+1)))
     kept = torch.randperm(count*teacher.grid**2, generator=generator('rows'))[:rows]

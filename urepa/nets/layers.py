@@ -12,6 +12,7 @@ import math,torch
 import torch.nn.functional as F
 from torch import Tensor,nn
 from ..tokens import to_grid,to_tokens
+from ..core import require
 
 # %% ../../nbs/nets/20_layers.ipynb #d6417605
 def sinusoids(
@@ -235,30 +236,39 @@ class FinalLayer(nn.Module):
 
 # %% ../../nbs/nets/20_layers.ipynb #66f7510e
 class Down(nn.Module):
-    "Half the grid, same width: a 3×3 convolution to d/4 features, then pixel-unshuffle."
+    "A coarser grid: a 3×3 convolution to `out_width/factor²` features, then pixel-unshuffle."
     def __init__(self,
-        width:int, # Features of a token, a multiple of 4
+        width:int, # Features of a token that comes in
+        out_width:int|None=None, # Of one that goes out, a multiple of `factor²`; by default the same
+        factor:int=2, # Tokens per side that become one
     ):
         super().__init__()
-        self.conv = nn.Conv2d(width, width//4, 3, padding=1, bias=False)
+        out_width = width if out_width is None else out_width
+        require(out_width%factor**2==0, f'width {out_width} does not split into {factor**2} parts; choose a multiple of {factor**2}')
+        self.factor = factor
+        self.conv = nn.Conv2d(width, out_width//factor**2, 3, padding=1, bias=False)
 
     def forward(self,
-        tokens:Tensor, # `[b n d]`
-    )->Tensor: # `[b n/4 d]`
-        return to_tokens(F.pixel_unshuffle(self.conv(to_grid(tokens)), 2))
+        tokens:Tensor, # `[b n width]`
+    )->Tensor: # `[b n/factor² out_width]`
+        return to_tokens(F.pixel_unshuffle(self.conv(to_grid(tokens)), self.factor))
 
 class Up(nn.Module):
-    "Twice the grid, same width: a 3×3 convolution to 4d features, then pixel-shuffle."
+    "A finer grid: a 3×3 convolution to `out_width·factor²` features, then pixel-shuffle."
     def __init__(self,
-        width:int, # Features of a token
+        width:int, # Features of a token that comes in
+        out_width:int|None=None, # Of one that goes out; by default the same
+        factor:int=2, # Tokens per side that one becomes
     ):
         super().__init__()
-        self.conv = nn.Conv2d(width, 4*width, 3, padding=1, bias=False)
+        out_width = width if out_width is None else out_width
+        self.factor = factor
+        self.conv = nn.Conv2d(width, out_width*factor**2, 3, padding=1, bias=False)
 
     def forward(self,
-        tokens:Tensor, # `[b n d]`
-    )->Tensor: # `[b 4n d]`
-        return to_tokens(F.pixel_shuffle(self.conv(to_grid(tokens)), 2))
+        tokens:Tensor, # `[b n width]`
+    )->Tensor: # `[b n·factor² out_width]`
+        return to_tokens(F.pixel_shuffle(self.conv(to_grid(tokens)), self.factor))
 
 # %% ../../nbs/nets/20_layers.ipynb #3e62bf13
 class SkipFusion(nn.Module):

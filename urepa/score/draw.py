@@ -11,23 +11,22 @@ import dataclasses,itertools,json,math
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 import numpy as np
 import torch
 from torch import Tensor
 from ..training.checkpoint import weights_name
 from ..config import Config,Sampling,from_dict,to_dict
 from ..core import nearest
-from ..core import progress,provenance,read_json,require,sha256
+from ..core import provenance,read_json,require,sha256
 from ..machine import generator,pick_device
 from ..data.images import to_u8
 from ..data.codecs import load_codec
 from ..processes import Processes
 from ..training.run import Loaded,Run,check_average
 from ..nets.unet import UNet
-from ..flow.paths import paths
-from ..flow.sample import check_labels,guided,row_batches,sample
-from ..flow.solvers import euler_maruyama,shifted,solvers,spacings,time_grid
+from ..flow.paths import flow_of
+from ..flow.sample import check_labels,image_bar,sample
+from ..flow.solvers import euler_maruyama,shifted,solvers,spacings
 from .image_files import close_output,open_output,open_writer
 
 # %% ../../nbs/score/56_draw.ipynb #1b00cd02
@@ -88,7 +87,7 @@ def load_drawn(
 
 def spacing(
     how:Sampling, # How images are drawn
-): # For `time_grid`
+): # For `solver_times`
     "Where the steps are spent."
     return partial(shifted, shift=how.shift) if how.spacing=='shifted' else spacings[how.spacing]
 
@@ -110,10 +109,7 @@ def check_sampling(
             'give guidance 1, or a weaker run with --weak')
     if known: drawn_labels(how.labels, [0], m.n_classes, how.seed)
     check_average(how.average, config.optim.averages)
-    time_grid(how.steps, how.last_step or 0., spacing(how))
     shifted(torch.ones(1), how.shift) # also where another grid is chosen
-    guided(SimpleNamespace(config=m), None, how.guidance, how.interval, how.weak)
-    row_batches(0, 1, rows, how.batch_size)
     pick_device(how.device)
 
 class Sampler:
@@ -164,9 +160,12 @@ class Sampler:
         "Draw images."
         o = self.how
         solver = partial(euler_maruyama, diffusion=lambda t: o.diffusion*t) if o.solver=='euler_maruyama' else solvers[o.solver]
-        return to_u8(sample(self.call, self.labels(first, count), o.seed, first, o.steps, solver, o.guidance, o.interval, o.batch_size,
-            paths[self.config.optim.path], self.config.optim.prediction, o.last_step, getattr(torch, o.solver_precision),
-            torch.bfloat16 if o.precision=='bfloat16' else None, show, spacing(o), self.weak, rows=rows, decode=self.codec.decode))
+        return to_u8(sample(
+            self.call, self.labels(first, count), solver=solver, steps=o.steps, flow=flow_of(self.config.optim),
+            guidance=o.guidance, interval=o.interval, seed=o.seed, first=first, batch_size=o.batch_size, spacing=spacing(o),
+            last_step=o.last_step, dtype=getattr(torch, o.solver_precision),
+            autocast=torch.bfloat16 if o.precision=='bfloat16' else None, progress=show, weak=self.weak, rows=rows,
+            decode=self.codec.decode))
 
     def record(self)->dict: # What JSON holds
         "All that is needed to draw the same images again."
@@ -226,7 +225,8 @@ def sample_files(
     wait()
     mine = shares(missing, world, -(-how.batch_size//rows))[rank]
     total = sum(min(n, o.stop*rows)-o.start*rows for o in mine)
-    with progress(None, f'sample {n:,}' + f', process 1 of {world}'*(world>1), show and rank==0, total=total*(1+1e-9), unit=' images', unit_scale=True) as bar:
+    label = f'sample {n:,}' if world==1 else f'sample {n:,}, process 1 of {world}'
+    with image_bar(total, how.steps, label, show and rank==0) as bar:
         for o in mine:
             first,stop = o.start*rows,min(n, o.stop*rows)
             store.put(first, sampler(first, stop-first, bar).permute(0, 2, 3, 1).numpy())

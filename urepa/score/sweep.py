@@ -18,18 +18,18 @@ from multiprocessing import get_context,parent_process
 from pathlib import Path
 from typing import get_type_hints
 import torch
-from ..config import Config,Sampling,fits,kind_name,preset,replace_fields,to_dict
+from ..config import Config,Sampling,fits,kind_name,preset,replace_fields,set_fields,to_dict
 from ..core import UserError,nearest,progress,provenance,read_json,require,write_json
-from ..data.batches import labels_shown,open_data
-from ..data.teachers import teacher_grid,token_shape
+from ..data.batches import fit_config,labels_shown,open_data
+from ..data.teachers import TokenShape,teacher_grid,token_shape
 from ..machine import check_machine
 from .draw import check_sampling
 from .evaluate import check_count,fashion_nets,how_to_draw,open_reference,reference_name,result_nets
 from .evaluate import sampling_record,score_run
 from .features import feature_kinds,feature_nets
-from ..training.build import build_objective
+from ..training.build import build
 from ..training.ema import Averages
-from ..training.run import Run,check_numbers,check_parts,check_trackers
+from ..training.run import Run,check_parts,check_trackers
 from ..training.train import train
 
 # %% ../../nbs/score/63_sweep.ipynb #47990a8d
@@ -146,19 +146,19 @@ def check_training(
 ): # What it learns from, as `open_data` returns it, without a teacher unless one is stored
     "`UserError` for what its training would refuse, without the teacher's weights and without a step."
     align,optim = config.align,config.optim
-    check_numbers(config)
     check_parts(config, 1)
     check_machine(config.run, 'cuda' if torch.cuda.is_available() else 'cpu')
     check_trackers(config.run.trackers)
-    data = open_data(config if config.data.store else replace_fields(config, {'align.weight':0.}))
+    known = config if config.data.store else set_fields(config, {'align.weight':0.}) # no teacher is loaded to check a row
+    data = open_data(known, keep=False)
+    fit_config(known, data)
     labels_shown(1, config.data.labelled)
     stored,shape = data.meta['teacher'],(0, 0)
     if align.reads_tokens:
         shape = (stored['width'],stored['grid']) if stored else token_shape(align.teacher, teacher_grid(data.size))
-    with torch.device('meta'): objective = build_objective(config, *shape)
+    objective = build(config, device='meta', teacher=TokenShape(*shape) if any(shape) else None).objective
     objective.check_parts(optim.grad_accum)
     Averages(objective.net, optim.ema, optim.averages)
-    if align.teacher=='ema': objective.follow(objective.net, align.ema_block, align.max_time_gap)
     return data
 
 @lru_cache

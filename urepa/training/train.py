@@ -4,40 +4,40 @@
 
 # %% auto #0
 __all__ = ['patience', 'blocks_of', 'State', 'why_stop', 'modules', 'snapshot_of', 'resume_from', 'stop_requests', 'plan',
-           'Clock', 'setup', 'Recorder', 'run_steps', 'train']
+           'Clock', 'Ready', 'setup', 'Recorder', 'run_steps', 'train']
 
 # %% ../../nbs/training/54_train.ipynb #0e9c1c10
 import signal,sys,threading,time
+from collections.abc import Callable
 from contextlib import closing,contextmanager,nullcontext
 from pathlib import Path
+from typing import NamedTuple
 import torch
 from fastcore.basics import patch
 from torch import Tensor,nn
-from ..data.batches import TrainingData
+from ..data.batches import Batch,TrainingData
 from ..config import Config
 from ..core import UserError,progress,require
-from ..machine import generator
 from .ema import Averages
-from ..nets.layers import Block
 from ..machine import check_machine
-from .build import build_objective
+from .build import build
 from ..processes import Processes
-from ..nets.describe import describe
+from ..nets.describe import describe,macs_in_words
 from .checkpoint import Writer,files_of,load_checkpoint,snapshot,step_name
-from .run import Log,Run,check_numbers,check_parts,check_trackers,trackers
+from .run import Log,Run,check_parts,check_trackers,trackers
 
 # %% ../../nbs/training/54_train.ipynb #45b84fac
 def blocks_of(
     net:nn.Module, # A network
 )->list: # Modules
-    "The blocks of a network, which FSDP2 splits and fetches one at a time."
-    return [o for o in net.modules() if isinstance(o, Block)]
+    "The blocks that a network lists, which FSDP2 splits and fetches one at a time."
+    return list(getattr(net, 'blocks', ()))
 
 class State:
     "All of a run that changes from step to step."
     def __init__(self,
         config:Config, # The run
-        objective:nn.Module, # From `build_objective`, on the device where it is trained
+        objective:nn.Module, # Of `build`, on the device where it is trained
         processes:Processes|None=None, # Those that train together
     ):
         optim,align,shard = config.optim,config.align,config.run.fsdp
@@ -47,12 +47,12 @@ class State:
         self.step = 0 # steps done
         self.sums = {} # of the loss terms since the last line of the log
         self.skipped_in_a_row = 0
-        self.cost = describe(config.model, objective.projector, align.block) # while the weights are in one piece
+        self.cost = describe(objective.net, objective.projector, align.block) # while the weights are in one piece
         self.ema = Averages(objective.net, optim.ema, optim.averages)
         if shard:
             for net in self.ema.modules.values():
                 self.processes.wrap(net, True, blocks_of(net), method='forward_intermediates')
-        if align.teacher=='ema': objective.follow(self.ema.module, align.ema_block, align.max_time_gap)
+        if objective.ema_teacher: objective.ema_teacher.net = self.ema.module
         self.call = self.processes.wrap(objective, shard, blocks_of(objective.net), find_unused=align.stop_step>0)
         self.optimizer = torch.optim.AdamW(
             objective.parameters(), lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay, fused=True)
@@ -66,15 +66,14 @@ def parts(self:State)->list[tuple]: # Pairs: number of a part, number of all par
 
 @patch
 def backward(self:State,
-    batch:tuple, # What `TrainingData.batch` returns
-    part:tuple=(0, 1), # Which part of the step's batch it is
+    batch:Batch, # From `TrainingData.batch`
+    last:bool=True, # No further micro-batch follows: gradients are averaged over the processes
 )->dict: # The terms of the objective, detached
     "Backpropagate one micro-batch; a loss that is not finite gives NaN gradients."
     n,stop = self.config.optim.grad_accum,self.config.align.stop_step
     aligned = stop==0 or self.step<stop
-    last = (part[0]+1)%n==0
     with nullcontext() if last else self.processes.no_sync(self.call):
-        terms = self.call(*batch, generator=generator(self.config.run.seed, 'step', self.step), aligned=aligned, part=part)
+        terms = self.call(*batch, aligned=aligned)
         loss = terms['loss']
         (loss*torch.where(loss.isfinite(), 1/n, float('nan'))).backward()
     return {k:v.detach() for k,v in terms.items()}
@@ -82,14 +81,14 @@ def backward(self:State,
 # %% ../../nbs/training/54_train.ipynb #0630ca11
 @patch
 def train_step(self:State,
-    *batches:tuple, # What `TrainingData.batch` returns for each of `parts`
+    *batches:Batch, # One for each of `parts`
 ):
     "One step of AdamW; where the gradient is not finite, everything stays as it was."
     optim = self.config.optim
     warmup = min(1., (self.step+1)/max(1, optim.warmup))
     for group in self.optimizer.param_groups: group['lr'] = optim.lr*warmup
     self.optimizer.zero_grad()
-    terms = [self.backward(batch, part) for batch,part in zip(batches, self.parts())]
+    terms = [self.backward(batch, last=k==len(batches)) for k,batch in enumerate(batches, 1)]
     norm = nn.utils.clip_grad_norm_(self.objective.parameters(), optim.max_grad_norm)
     if hasattr(norm, 'full_tensor'): norm = norm.full_tensor() # of split weights
     finite = norm.isfinite()
@@ -104,7 +103,7 @@ def train_step(self:State,
 @patch(as_prop=True)
 def losses(self:State)->list[str]:
     "Names of the loss terms."
-    return ['velocity', 'token', 'manifold', 'dispersive']
+    return ['velocity', *[o.name for o in self.objective.terms]]
 
 @patch
 def accumulate(self:State,
@@ -142,8 +141,9 @@ def why_stop(
     "Whether too many steps were skipped for the run to go on."
     skipped = means['skipped']
     if in_a_row<patience and skipped<=max(patience, window/2): return ''
-    return (f"{skipped} of the last {window} steps before step {step} were not finite (in {', '.join(means['not_finite'])}) "
-            f'and were skipped; the checkpoint of step {step} holds the last good weights: begin anew with a lower optim.lr, '
+    terms = ', '.join(means['not_finite'])
+    return (f'{skipped} of the last {window} steps before step {step} were not finite (in {terms}) and were skipped; '
+            f'the checkpoint of step {step} holds the last good weights: begin anew with a lower optim.lr, '
             'a longer optim.warmup or --model.qk-norm, or look for what is odd in the data')
 
 # %% ../../nbs/training/54_train.ipynb #00000017
@@ -207,13 +207,14 @@ def plan(
     world,first,seen = processes.world,state.step,optim.steps*optim.batch_size
     begin = f'from step {first:,}' if first else 'from the start'
     devices = '1 device' if world==1 else f'{world} devices'
-    copies = ', weights split over the processes (FSDP2)' if state.config.run.fsdp else ', a copy of the weights in each process (DDP)'
-    if world==1: copies = ''
-    unit,scale = ('G', 1e9) if cost['total']>1e9 else ('M', 1e6)
+    copies = 'weights split over the processes (FSDP2)' if state.config.run.fsdp else 'a copy of the weights in each (DDP)'
+    copies = '' if world==1 else f', {copies}'
+    share = f'{check_parts(state.config, world)} a device × {devices} × {optim.grad_accum} accumulated'
     return '\n'.join([
         f'{out}: {begin} to step {optim.steps:,}, on {processes.device}',
-        f'{check_parts(state.config, world)} a device × {devices} × {optim.grad_accum} accumulated = {optim.batch_size} images a step{copies}',
-        f"{cost['parameters']/1e6:,.1f} M parameters, {cost['total']/scale:.1f} {unit} multiply–accumulates an image (three times that with the backward pass)",
+        f'{share} = {optim.batch_size} images a step{copies}',
+        f"{cost['parameters']/1e6:,.1f} M parameters, {macs_in_words(cost['total'])} multiply–accumulates an image "
+        '(three times that with the backward pass)',
         f'{seen:,} images in all, {seen/images:,.1f} epochs of {images:,}'])
 
 class Clock:
@@ -242,27 +243,36 @@ class Clock:
         return f'{self.optim.batch_size/seconds:,.0f} images a second: {time_left} to go'
 
 # %% ../../nbs/training/54_train.ipynb #f92de30d
+class Ready(NamedTuple):
+    "What a run needs for its first step."
+    data:TrainingData # What it learns from
+    state:State # Where it stands
+    build:Callable # What built its parts
+
 def setup(
     config:Config, # What to train
     run:Run, # Its folder
     resume:bool, # Continue what stands there
     processes:Processes, # Those that train together
-)->tuple[TrainingData,State]:
+    build:Callable=build, # As for `train`
+)->Ready:
     "Check everything, then build what is trained; nothing is written."
     run.check_config(config, resume)
-    check_numbers(config)
     check_parts(config, processes.world)
     check_machine(config.run, processes.device)
+    build = run.builder(build)
     data = TrainingData(config, processes.device)
     run.check_store(data)
-    width,grid = (data.teacher.width,data.teacher.grid) if data.teacher else (0, 0)
-    objective = build_objective(config, width, grid).to(processes.device)
+    run.check_config(data.config, resume, settled=True)
+    objective = build(data.config, data=data, device=processes.device).objective
     objective.check_parts(processes.world*config.optim.grad_accum)
+    data.wanted = objective.wanted
     if processes.main: check_trackers(config.run.trackers)
-    state = resume_from(State(config, objective, processes), run)
+    state = resume_from(State(data.config, objective, processes), run)
     steps = config.optim.steps
-    require(state.step<=steps, f'{run.folder} has done {state.step} steps already, and optim.steps is {steps}; give at least as many')
-    return data,state
+    require(state.step<=steps, f'{run.folder} has done {state.step} steps already, and optim.steps is {steps}; '
+            'give at least as many')
+    return Ready(data, state, build)
 
 # %% ../../nbs/training/54_train.ipynb #eeb2b5a1
 class Recorder:
@@ -308,7 +318,7 @@ class Recorder:
         stop:bool, # The run ends here
     ):
         "A checkpoint and a call of `watch`, each when it is due."
-        options,step = self.state.config.run,self.state.step
+        options = self.state.config.run
         look = self.watch and self.due(options.sample_every, options.score_every)
         if not (stop or look or self.due(options.save_every, self.state.config.optim.steps)): return
         if self.writer: self.writer.wait() # no more than one copy of a state is held
@@ -353,14 +363,15 @@ def train(
     resume:bool=False, # Continue what stands there
     until:int|None=None, # Stop after this step, as Ctrl-C would
     show:bool=True, # What is planned, and a progress bar
-    watch=None, # Called in the main process as `watch(run folder, step)` after checkpoints at multiples of `run.sample_every` or `run.score_every`
+    watch:Callable|None=None, # `watch(run folder, step)`, called in the main process when a picture or a score is due
+    build:Callable=build, # `build(config, data=…, device=…)` makes the parts; the file of `load_build` is kept with the run
 )->Path: # The run folder
     "Train with U-REPA, in one process or many; a killed run loses at most the steps since its last checkpoint."
     start,run,processes = time.perf_counter(),Run(out, new=True),Processes(config.run.device)
     with processes.name_lost_peer():
-        data,state = setup(config, run, resume, processes)
+        data,state,build = setup(config, run, resume, processes, build)
         if processes.main:
-            run.write(config, data.fingerprint)
+            run.write(data.config, data.fingerprint, build)
             run.rewind(state.step)
             if show: print(plan(state, len(data), run.folder), file=sys.stderr)
         run_steps(state, data, Recorder(state, run, show and processes.main, watch, start), until)
