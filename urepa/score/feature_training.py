@@ -41,8 +41,10 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=epochs*per_epoch, pct_start=.25)
     net.train()
     for step in (bar := progress_bar(range(epochs*per_epoch), type(net).__name__, progress)):
-        if step%per_epoch==0: order = torch.randperm(n, generator=generator(seed, 'order', step//per_epoch)).split(batch_size)
-        (value := loss(order[step%per_epoch], generator(seed, 'augment', step))).backward()
+        epoch,batch = divmod(step, per_epoch)
+        if batch==0: order = torch.randperm(n, generator=generator(seed, 'order', epoch)).split(batch_size)
+        value = loss(order[batch], generator(seed, 'augment', step))
+        value.backward()
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()
@@ -75,7 +77,9 @@ def train_classifier(
 )->Classifier: # Frozen
     "A classifier, trained with cross-entropy."
     net = untrained(Classifier, seed)
-    def loss(rows, generator): return F.cross_entropy(net(to_model(shift_flip(images[rows], shift, generator))), labels[rows])
+    def loss(rows, generator):
+        x = to_model(shift_flip(images[rows], shift, generator))
+        return F.cross_entropy(net(x), labels[rows])
     return fit(net, len(images), loss, seed, progress=progress, **how)
 
 # %% ../../nbs/score/67_feature_training.ipynb #88d0a38d

@@ -28,7 +28,8 @@ def convolution(
     stride:int=1, # 2 halves the resolution
 )->nn.Sequential:
     "Convolution, normalised over the batch."
-    return nn.Sequential(nn.Conv2d(in_width, out_width, kernel, stride, kernel//2, bias=False), nn.BatchNorm2d(out_width))
+    convolve = nn.Conv2d(in_width, out_width, kernel, stride, kernel//2, bias=False)
+    return nn.Sequential(convolve, nn.BatchNorm2d(out_width))
 
 class Residual(nn.Module):
     "Two convolutions whose result is added to what came in (He et al. 2016)."
@@ -72,7 +73,8 @@ def upsample_block(
     out_width:int, # Channels that go out, on a grid of twice the side
 )->nn.Sequential:
     "Convolution to a grid twice as fine."
-    return nn.Sequential(nn.Conv2d(in_width, 4*out_width, 3, padding=1, bias=False), nn.PixelShuffle(2), nn.BatchNorm2d(out_width), nn.ReLU())
+    convolve = nn.Conv2d(in_width, 4*out_width, 3, padding=1, bias=False)
+    return nn.Sequential(convolve, nn.PixelShuffle(2), nn.BatchNorm2d(out_width), nn.ReLU())
 
 class Autoencoder(nn.Module):
     "Redraws an image from a short code; its features are the code."
@@ -83,10 +85,15 @@ class Autoencoder(nn.Module):
         super().__init__()
         a,b,c = widths
         self.width = code
-        self.encoder = nn.Sequential(convolution(1, a, 5, stride=2), nn.ReLU(), convolution(a, b, stride=2), nn.ReLU(),
-            convolution(b, c, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(16*c, code), nn.BatchNorm1d(code, affine=False))
-        self.decoder = nn.Sequential(nn.Linear(code, 16*c), nn.Unflatten(1, (c, 4, 4)), nn.BatchNorm2d(c), nn.ReLU(),
-            upsample_block(c, 32), upsample_block(32, 16), nn.Conv2d(16, 4, 3, padding=1), nn.PixelShuffle(2), nn.Tanh())
+        self.encoder = nn.Sequential(
+            convolution(1, a, 5, stride=2), nn.ReLU(),
+            convolution(a, b, stride=2), nn.ReLU(),
+            convolution(b, c, stride=2), nn.ReLU(),
+            nn.Flatten(), nn.Linear(16*c, code), nn.BatchNorm1d(code, affine=False))
+        self.decoder = nn.Sequential(
+            nn.Linear(code, 16*c), nn.Unflatten(1, (c, 4, 4)), nn.BatchNorm2d(c), nn.ReLU(),
+            upsample_block(c, 32), upsample_block(32, 16),
+            nn.Conv2d(16, 4, 3, padding=1), nn.PixelShuffle(2), nn.Tanh())
 
     def features(self,
         x:Tensor, # Images in [−1, 1], `[b 1 32 32]`
@@ -126,13 +133,16 @@ def read_net(
     path = Path(path)
     require(path.is_file(), f'{path} does not exist; give a .safetensors file of a feature net')
     try:
-        with safe_open(path, 'pt') as f: tensors,header = {k:f.get_tensor(k) for k in f.keys()},f.metadata() or {}
+        with safe_open(path, 'pt') as f:
+            tensors = {k:f.get_tensor(k) for k in f.keys()}
+            header = f.metadata() or {}
         about = json.loads(header.get('about', '{}'))
     except (SafetensorError, OSError, ValueError) as e:
         raise UserError(f'{path} is no readable safetensors file ({e}); it is truncated or damaged: restore it') from e
     known = about.get('fingerprint') if isinstance(about, dict) else None
     require(known is not None, f'{path} carries no fingerprint; give a file that urepa.score.features.save_net wrote')
-    require(known==fingerprint(tensors), f'{path} holds other numbers than were written into it; it is damaged: restore it')
+    same = known==fingerprint(tensors)
+    require(same, f'{path} holds other numbers than were written into it; it is damaged: restore it')
     return tensors,about
 
 def load_feature_net(
@@ -141,9 +151,9 @@ def load_feature_net(
 )->nn.Module: # The same net, frozen; `net.about` is the file's header
     "Fill a net from a verified file."
     tensors,about = read_net(path)
-    shapes = [{k:tuple(v.shape) for k,v in o.items()} for o in (tensors, net.state_dict())]
-    require(shapes[0]==shapes[1],
-            f'{path} holds weights of {about.get("net")}, which do not fit this {type(net).__name__}; give the file that belongs to it')
+    given,own = [{k:tuple(v.shape) for k,v in o.items()} for o in (tensors, net.state_dict())]
+    require(given==own, f'{path} holds weights of {about.get("net")}, which do not fit this {type(net).__name__}; '
+        'give the file that belongs to it')
     net.load_state_dict(tensors, assign=True)
     net.about = about
     return freeze(net)
@@ -171,12 +181,14 @@ def extract(
     progress:bool=False, # Show a bar
 )->Tensor: # float32 `[n d]`, on the CPU
     "Features of all images, in inference mode."
-    require(images.ndim==4 and tuple(images.shape[1:])==(1, 32, 32), f'images have shape {list(images.shape)}; expected [n 1 32 32], grey')
-    require(images.is_floating_point(), f'images are {images.dtype}; expected floats in [−1, 1]: apply urepa.data.images.to_model to bytes')
+    grey = images.ndim==4 and tuple(images.shape[1:])==(1, 32, 32)
+    require(grey, f'images have shape {list(images.shape)}; expected [n 1 32 32], grey')
+    require(images.is_floating_point(), f'images are {images.dtype}; '
+        'expected floats in [−1, 1]: apply urepa.data.images.to_model to bytes')
     require(len(images)>0, 'no images to compute features of; give at least one')
     device = next(net.parameters()).device
-    with torch.inference_mode():
-        parts = [net.features(o.to(device, torch.float32)).cpu() for o in progress_bar(images.split(batch), 'features', progress, unit=' images', unit_scale=batch)]
+    batches = progress_bar(images.split(batch), 'features', progress, unit=' images', unit_scale=batch)
+    with torch.inference_mode(): parts = [net.features(o.to(device, torch.float32)).cpu() for o in batches]
     return torch.cat(parts)
 
 # %% ../../nbs/score/60_features.ipynb #79d68cfc
@@ -186,15 +198,20 @@ class Embedded(nn.Module):
         name:str, # `'classifier'` or `'autoencoder'`
     ):
         super().__init__()
-        self.name,self.net = name,dict(classifier=classifier, autoencoder=autoencoder)[name]()
-        self.checksum,self.widths = self.net.about['fingerprint'],dict(pool=self.net.width)
+        self.name = name
+        self.net = dict(classifier=classifier, autoencoder=autoencoder)[name]()
+        self.checksum = self.net.about['fingerprint']
+        self.widths = dict(pool=self.net.width) # of each kind of features
 
     def forward(self,
         images:Tensor, # uint8 `[b 1 32 32]`
     )->dict: # `pool` `[b 96]` or `[b 64]`; `logits` of the classifier
-        require(tuple(images.shape[1:])==(1, 32, 32), f'the embedded nets look at grey images of 32×32, these are {list(images.shape[1:])}; choose inception or dinov2')
+        shape = tuple(images.shape[1:])
+        require(shape==(1, 32, 32), 'the embedded nets look at grey images of 32×32, '
+            f'these are {list(shape)}; choose inception or dinov2')
         pool = self.net.features(to_model(images))
-        return dict(pool=pool, **(dict(logits=self.net.head(pool)) if hasattr(self.net, 'head') else {}))
+        if self.name!='classifier': return dict(pool=pool)
+        return dict(pool=pool, logits=self.net.head(pool))
 
 def in_colour(
     images:Tensor, # `[b 1|3 h w]`
@@ -207,20 +224,24 @@ class Inception(nn.Module):
     "FID's net (torch-fidelity's), with the features of sFID."
     name,widths = 'inception',dict(pool=2048, spatial=17*17*7)
     def __init__(self,
-        path:str|Path|None=None, # Weights in torch-fidelity's layout; `None` takes the file it keeps, and fetches it once
+        path:str|Path|None=None, # Weights in torch-fidelity's layout; `None` takes its own, fetched once
     ):
         super().__init__()
-        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3,URL_INCEPTION_V3 # seconds to import
+        from torch_fidelity import feature_extractor_inceptionv3 as theirs # here, because it takes seconds to import
         require(path is None or Path(path).is_file(), f"{path} does not exist; give the file with Inception's weights")
-        path = Path(path or Path(torch.hub.get_dir())/'checkpoints'/URL_INCEPTION_V3.split('/')[-1])
-        remedy = f'download {URL_INCEPTION_V3} and give the file with --weights'
+        url = theirs.URL_INCEPTION_V3
+        path = Path(path or Path(torch.hub.get_dir())/'checkpoints'/url.split('/')[-1])
+        remedy = f'download {url} and give the file with --weights'
         here = path.exists()
         try:
             if here: torch.load(path, weights_only=True, map_location='meta')
-            self.net = FeatureExtractorInceptionV3('inception', ['2048', 'logits_unbiased'], str(path) if here else None)
+            kinds = ['2048', 'logits_unbiased']
+            self.net = theirs.FeatureExtractorInceptionV3('inception', kinds, str(path) if here else None)
         except (OSError, RuntimeError, AttributeError, TypeError, EOFError, pickle.UnpicklingError) as e:
             require(here, f"Inception's weights are not at {path} and could not be fetched ({e}); {remedy}")
-            raise UserError(f"{path} does not hold Inception's weights as torch-fidelity keeps them ({' '.join(str(e).split())[:120]}); {remedy}") from e
+            why = ' '.join(str(e).split())[:120]
+            raise UserError(f"{path} does not hold Inception's weights as torch-fidelity keeps them ({why}); "
+                f'{remedy}') from e
         self.checksum = sha256(path)
         self.net.Mixed_6d.register_forward_hook(self.remember)
 
@@ -238,7 +259,7 @@ def random_inception(
     path:str|Path, # Where to write
     seed:int=0, # Names the numbers
 )->Path:
-    "A file in the layout of Inception's weights with random numbers in it: for tests of everything but the score's value."
+    "A file in the layout of Inception's weights with random numbers, to test everything but the score's value."
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
     class Untrained(FeatureExtractorInceptionV3):
         def load_state_dict(self, *args): pass
@@ -259,15 +280,21 @@ class DINOv2(nn.Module):
     ):
         super().__init__()
         import timm
-        given = dict(pretrained=False) if path=='random' else dict(pretrained=True, **(dict(pretrained_cfg_overlay=dict(file=str(path))) if path else {}))
-        require(path in (None, 'random') or Path(path).is_file(), f'{path} does not exist; give the file with the weights of {architecture}')
+        known = path in (None, 'random') or Path(path).is_file()
+        require(known, f'{path} does not exist; give the file with the weights of {architecture}')
+        given = dict(pretrained=path!='random')
+        if path not in (None, 'random'): given['pretrained_cfg_overlay'] = dict(file=str(path))
         def make(): return timm.create_model(architecture, img_size=224, num_classes=0, **given)
         try: self.net = seeded(make, 'dinov2').eval().requires_grad_(False)
         except (OSError, RuntimeError, KeyError, ValueError, SafetensorError, pickle.UnpicklingError) as e:
-            raise UserError(f'the weights of {architecture} could not be read ({" ".join(str(e).split())[:120]}); give their file with --weights') from e
-        self.name = f'dinov2 {architecture}'+' with random weights'*(path=='random')
-        self.checksum,self.widths = fingerprint(self.net.state_dict()),dict(pool=self.net.num_features)
-        for k in ('mean', 'std'): self.register_buffer(k, torch.tensor(self.net.pretrained_cfg[k]).reshape(-1, 1, 1))
+            why = ' '.join(str(e).split())[:120]
+            raise UserError(f'the weights of {architecture} could not be read ({why}); '
+                'give their file with --weights') from e
+        self.name = f'dinov2 {architecture} with random weights' if path=='random' else f'dinov2 {architecture}'
+        self.checksum = fingerprint(self.net.state_dict())
+        self.widths = dict(pool=self.net.num_features)
+        for k in ('mean', 'std'):
+            self.register_buffer(k, torch.tensor(self.net.pretrained_cfg[k]).reshape(-1, 1, 1))
 
     def forward(self,
         images:Tensor, # uint8 `[b c h w]`, grey or RGB

@@ -27,7 +27,8 @@ def check_features(
     require(features.ndim==2, f'features have shape {list(features.shape)}; expected [n d], one row per image')
     require(len(features)>=2, f'{len(features)} row of features has no spread; give the features of at least 2 images')
     bad = int((~features.isfinite()).any(1).sum())
-    require(bad==0, f'{bad} of {len(features)} rows of features hold NaN or infinity; leave out the images they come from, or find out what broke them')
+    require(bad==0, f'{bad} of {len(features)} rows of features hold NaN or infinity; '
+        'leave out the images they come from, or find out what broke them')
     return features.detach().cpu().double()
 
 def check_pair(
@@ -36,8 +37,9 @@ def check_pair(
 )->tuple[Tensor, Tensor]: # Both, float64 on the CPU
     "Two sets of features of one net."
     samples,reference = check_features(samples),check_features(reference)
-    require(samples.shape[1]==reference.shape[1],
-            f'features of width {samples.shape[1]} and {reference.shape[1]} come from different nets; compare features of one net')
+    widths = samples.shape[1],reference.shape[1]
+    require(widths[0]==widths[1], f'features of width {widths[0]} and {widths[1]} come from different nets; '
+        'compare features of one net')
     return samples,reference
 
 # %% ../../nbs/score/61_metrics.ipynb #597f097e
@@ -76,7 +78,8 @@ def check_spectrum(
 ):
     "`UserError` for what no covariance has; rounding may leave a zero slightly negative."
     low,high = float(values.min()),float(abs(values).max())
-    require(low>=-1e-5*high, f'a covariance has a negative eigenvalue ({low:.3g} beside {high:.3g}), so that it is of no images; compute the statistics again')
+    require(low>=-1e-5*high, f'a covariance has a negative eigenvalue ({low:.3g} beside {high:.3g}), '
+        'so it is of no images; compute the statistics again')
 
 def overlap(
     a:Statistics, # One cloud
@@ -85,9 +88,11 @@ def overlap(
     "What two Gaussians have in common."
     if min(a.n, b.n)>len(a.mean):
         try:
-            root = scipy.linalg.cholesky(a.cov.numpy().T, lower=True, check_finite=False) # transposed: the same numbers, in LAPACK's order
+            # transposed: the same numbers, in LAPACK's order
+            root = scipy.linalg.cholesky(a.cov.numpy().T, lower=True, check_finite=False)
             between = dsygst(b.cov.numpy().T, root, itype=2, lower=1)[0] # rootᵀ b root, its lower triangle
-            values = torch.from_numpy(scipy.linalg.eigvalsh(between, lower=True, check_finite=False, overwrite_a=True))
+            values = scipy.linalg.eigvalsh(between, lower=True, check_finite=False, overwrite_a=True)
+            values = torch.from_numpy(values)
             check_spectrum(values)
             return values.clamp(0).sqrt().sum()
         except np.linalg.LinAlgError: pass # a covariance without a Cholesky factor
@@ -100,10 +105,14 @@ def frechet_distance(
 )->float:
     "Squared Fréchet distance of the Gaussians fitted to two sets of features (Dowson & Landau 1982)."
     a,b = [o if isinstance(o, Statistics) else statistics(o) for o in (samples, reference)]
-    require(len(a.mean)==len(b.mean), f'features of width {len(a.mean)} and {len(b.mean)} come from different nets; compare features of one net')
-    for o in (a, b): require(bool(o.mean.isfinite().all() and o.cov.isfinite().all()), 'statistics hold NaN or infinity; compute them again from features that are finite')
+    require(len(a.mean)==len(b.mean), f'features of width {len(a.mean)} and {len(b.mean)} come from different nets; '
+        'compare features of one net')
+    for o in (a, b):
+        finite = bool(o.mean.isfinite().all() and o.cov.isfinite().all())
+        require(finite, 'statistics hold NaN or infinity; compute them again from features that are finite')
     distance = ((a.mean-b.mean).square().sum()+a.cov.trace()+b.cov.trace()-2*overlap(a, b)).item()
-    require(np.isfinite(distance), f'the Fréchet distance comes out as {distance}: the features are too large for double precision; look at them')
+    require(np.isfinite(distance), f'the Fréchet distance comes out as {distance}: '
+        'the features are too large for double precision; look at them')
     return max(0., distance) # rounding may leave a zero slightly negative
 
 # %% ../../nbs/score/61_metrics.ipynb #424efccd
@@ -125,15 +134,18 @@ def kernel_estimate(
     subsets:int=20, # Random subsets to average over
     subset_size:int=1000, # Images in each, at most all there are
     seed:int=0, # Of the choice of subsets
-)->tuple[float, float|None]: # Mean over the subsets; their standard deviation, `None` where a subset holds a whole set and cannot vary
+)->tuple[float, float|None]: # Mean and standard deviation over the subsets; `None` where these cannot vary
     "Kernel distance with its error."
     from torch_fidelity.metric_kid import kid_features_to_metric # here, because it takes seconds to import
     samples,reference = check_pair(samples, reference)
-    require(subsets>=1 and subset_size>=2, f'{subsets} subsets of {subset_size} leave no pair to compare; give at least 1 subset of at least 2')
+    require(subsets>=1 and subset_size>=2, f'{subsets} subsets of {subset_size} leave no pair to compare; '
+        'give at least 1 subset of at least 2')
     size = min(subset_size, len(samples), len(reference))
     if size==len(samples)==len(reference): subsets = 1 # every subset would be the whole
-    found = kid_features_to_metric(samples, reference, kid_subsets=subsets, kid_subset_size=size, rng_seed=seed, verbose=False)
-    return found['kernel_inception_distance_mean'],found['kernel_inception_distance_std'] if size<min(len(samples), len(reference)) else None
+    kid = kid_features_to_metric(samples, reference, kid_subsets=subsets, kid_subset_size=size, rng_seed=seed,
+        verbose=False)
+    varies = size<min(len(samples), len(reference)) # else each subset holds a whole set
+    return kid['kernel_inception_distance_mean'],kid['kernel_inception_distance_std'] if varies else None
 
 def kernel_distance(
     samples:Tensor, # `[n d]`
@@ -160,7 +172,7 @@ def precision_recall(
     batch:int=2000, # Rows of the distance matrix held at once
     radius:Tensor|None=None, # What `neighbour_radius` found for the reference, where that is known
 )->tuple[float, float]: # Precision, recall
-    "Share of samples in the region of the reference, and of the reference in that of the samples (Kynkäänniemi et al. 2019)."
+    "Share of samples in the reference's region, and of the reference in theirs (Kynkäänniemi et al. 2019)."
     samples,reference = check_pair(samples, reference)
     samples,reference = [(o-reference.mean(0)).float() for o in (samples, reference)]
     sample_radius = neighbour_radius(samples, k, batch)
@@ -179,9 +191,11 @@ def inception_score(
 )->float: # From 1 to the number of classes
     "How sharp and how varied the classes of images are (Salimans et al. 2016)."
     p = check_features(probabilities)
-    require(bool((p>=0).all()) and bool(((p.sum(1)-1).abs()<1e-3).all()),
-            f'rows of probabilities sum to {p.sum(1).min():.3g}..{p.sum(1).max():.3g}; expected 1: pass logits.softmax(1)')
-    require(1<=splits<=len(p)//2, f'{splits} splits of {len(p)} images are too many or none; choose from 1 to {len(p)//2}')
+    total = p.sum(1)
+    require(bool((p>=0).all()) and bool(((total-1).abs()<1e-3).all()),
+        f'rows of probabilities sum to {total.min():.3g}..{total.max():.3g}; expected 1: pass logits.softmax(1)')
+    most = len(p)//2
+    require(1<=splits<=most, f'{splits} splits of {len(p)} images are too many or none; choose from 1 to {most}')
     scores = []
     for part in p.tensor_split(splits):
         divergence = (torch.xlogy(part, part)-torch.xlogy(part, part.mean(0))).sum(1)

@@ -319,7 +319,7 @@ class Recorder:
         stop:bool, # The run ends here
     ):
         "A checkpoint and a call of `watch`, each when it is due."
-        options,step = self.state.config.run,self.state.step
+        options = self.state.config.run
         look = self.watch and self.due(options.sample_every, options.score_every)
         if not (stop or look or self.due(options.save_every, self.state.config.optim.steps)): return
         if self.writer: self.writer.wait() # no more than one copy of a state is held
