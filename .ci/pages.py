@@ -3,7 +3,14 @@
     pages.py [--flags "slow cuda net"] [nbs/43_align.ipynb ...]      without names: every page
 
 A page that fails keeps what it showed before; the last line counts, and the exit status tells."""
-import argparse, base64, io, json, os, subprocess, sys, time
+import argparse
+import base64
+import io
+import json
+import os
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +21,8 @@ root, here = Path(__file__).resolve().parent.parent, Path(sys.executable).parent
 def shrink(page):
     "Store pictures with a palette of 256 colours: a third of the bytes, and no difference that an eye finds in a plot."
     notebook = json.loads((root/page).read_text(encoding='utf-8'))
-    for output in [out for cell in notebook['cells'] for out in cell.get('outputs', []) if 'image/png' in out.get('data', {})]:
+    for output in [out for cell in notebook['cells'] for out in cell.get('outputs', [])
+                   if 'image/png' in out.get('data', {})]:
         picture, small = Image.open(io.BytesIO(base64.b64decode(''.join(output['data']['image/png'])))), io.BytesIO()
         output['data'].pop('image/jpeg', None) # Pillow shows itself in both forms; one is enough
         if picture.mode=='P': continue
@@ -24,8 +32,10 @@ def shrink(page):
 
 def run(page):
     start = time.time()
-    done = subprocess.run([here/'nbdev-test', page, '--save', '--flags', args.flags], cwd=root, env=env, capture_output=True, text=True)
-    print(f'{time.time()-start:6.1f} s  {page}' + ('' if done.returncode==0 else f'  FAILED\n{done.stdout}{done.stderr}'), flush=True)
+    done = subprocess.run([here/'nbdev-test', page, '--save', '--flags', args.flags], cwd=root, env=env,
+                          capture_output=True, text=True)
+    print(f'{time.time()-start:6.1f} s  {page}' + ('' if done.returncode==0
+                                                   else f'  FAILED\n{done.stdout}{done.stderr}'), flush=True)
     if done.returncode==0: shrink(page)
     return done.returncode==0
 
@@ -34,7 +44,8 @@ parser.add_argument('pages', nargs='*')
 parser.add_argument('--flags', default='', help='cells to run that are skipped by default: slow, cuda, net')
 args = parser.parse_args()
 env = dict(os.environ, OMP_NUM_THREADS='1', MPLBACKEND='module://matplotlib_inline.backend_inline')
-pages = args.pages or sorted(str(o.relative_to(root)) for o in (root/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in o.parts)
+pages = args.pages or sorted(str(o.relative_to(root)) for o in (root/'nbs').rglob('*.ipynb')
+                             if '.ipynb_checkpoints' not in o.parts)
 with ThreadPoolExecutor(2) as pool: passed = list(pool.map(run, pages))
 subprocess.run([here/'nbdev-clean'], cwd=root, check=True)
 print(f'{sum(passed)} of {len(passed)} pages ran')

@@ -1,6 +1,10 @@
-"""Writes README.md from nbs/index.ipynb; `readme.py --print` shows it instead. Prose as it stands, code in fences, what cells showed as text;
+"""Writes README.md from nbs/index.ipynb; `readme.py --print` shows it instead.
+Prose as it stands, code in fences, what cells showed as text;
 a cell that shows Markdown is replaced by it."""
-import json, posixpath, re, sys
+import json
+import posixpath
+import re
+import sys
 from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
@@ -13,7 +17,8 @@ def prose(text): return re.sub(r'(\])\(([^()\s]+)\)', link, text)
 def shown(output):
     data = output.get('data', {})
     if any(o.startswith('image') for o in data):
-        sys.exit('nbs/index.ipynb shows a picture from a cell; save the picture in nbs/images and show it with ![what](images/name.png)')
+        sys.exit('nbs/index.ipynb shows a picture from a cell; '
+            'save the picture in nbs/images and show it with ![what](images/name.png)')
     return ''.join(output.get('text', data.get('text/plain', ''))).strip()
 
 def table(output): # what a cell shows as Markdown
@@ -30,7 +35,8 @@ def code(cell):
 def readme():
     cells = json.loads((root/'nbs'/'index.ipynb').read_text(encoding='utf-8'))['cells']
     parts = [prose(''.join(o['source']).strip()) if o['cell_type']=='markdown' else code(o) for o in cells]
-    return '<!-- Written by `make export` from nbs/index.ipynb: change that page. -->\n\n' + '\n\n'.join(filter(None, parts)) + '\n'
+    head = '<!-- Written by `make export` from nbs/index.ipynb: change that page. -->'
+    return '\n\n'.join(filter(None, [head, *parts])) + '\n'
 
 if __name__=='__main__':
     if sys.argv[1:]==['--print']: sys.stdout.write(readme())

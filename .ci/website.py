@@ -2,24 +2,38 @@
 
     website.py stage                 the pages as a website shows them, in _proc
     website.py docs                  those rendered by Quarto, in _site
-    website.py preview [--port N] [--no-serve]    those rendered without Quarto, in _preview, and served on this machine"""
-import argparse, ast, copy, functools, html, os, re, shutil, subprocess, sys, unicodedata
+    website.py preview [--port N] [--no-serve]    those rendered without Quarto, in _preview, and served here"""
+import argparse
+import ast
+import copy
+import functools
+import html
+import os
+import re
+import shutil
+import subprocess
+import sys
+import unicodedata
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
 definitions = ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef
 
-def sources(): return [o for o in sorted((root/'nbs').rglob('*')) if o.is_file() and '.ipynb_checkpoints' not in o.parts]
+def sources():
+    return [o for o in sorted((root/'nbs').rglob('*')) if o.is_file() and '.ipynb_checkpoints' not in o.parts]
 
 def exported(nb):
-    "The cells of a page that define what its module holds, in parts: one definition each, so that every name gets a heading."
+    "The cells of a page that define what its module holds, a part for each definition: every name gets a heading."
     for cell in nb.cells:
         code = re.sub(r'^#\| exports?\n', '', cell.source)
         tree = ast.parse(code).body if cell.cell_type=='code' and code!=cell.source else []
-        names = [(o.name, min([o.lineno, *(d.lineno for d in o.decorator_list)])) for o in tree if isinstance(o, definitions)]
+        names = [(o.name, min([o.lineno, *(d.lineno for d in o.decorator_list)])) for o in tree
+                 if isinstance(o, definitions)]
         cuts = [0, *(line-1 for name,line in names[1:]), len(code.splitlines())]
-        if names: yield cell, [(name, '\n'.join(code.splitlines()[a:b]).strip()) for (name,line),a,b in zip(names, cuts, cuts[1:])]
+        if names:
+            yield cell, [(name, '\n'.join(code.splitlines()[a:b]).strip()) for (name,line),a,
+                         b in zip(names, cuts, cuts[1:])]
 
 class Names:
     "Where every name of the package is explained, and where it stands in the code."
@@ -37,7 +51,7 @@ class Names:
         return f'{file}#L' + str(next(o.lineno for o in tree if isinstance(o, definitions) and o.name==name))
 
     def page(self, text, here):
-        "Page and heading for what prose names: on this page, else on the first that has it; `urepa.align.token` is a page."
+        "Page and heading for what prose names: on this page, else on the first that has it."
         parts = text.removesuffix('()').split('.')
         rooms = [n for n in (3, 2) if parts[0]=='urepa' and '.'.join(parts[1:n]) in self.modules]
         if rooms:
@@ -52,7 +66,8 @@ class Names:
         def one(m): return f'[{m[0]}]({up}{place})' if (place := self.page(m[1], here)) else m[0]
         for i,line in enumerate(lines):
             if line.startswith('```'): fenced = not fenced
-            if not fenced and not line.startswith(('#', '    ')): lines[i] = re.sub(r'(?<![`\[])`([\w.]+(?:\(\))?)`(?![`\]])', one, line)
+            if not fenced and not line.startswith(('#', '    ')):
+                lines[i] = re.sub(r'(?<![`\[])`([\w.]+(?:\(\))?)`(?![`\]])', one, line)
         return '\n'.join(lines)
 
 def show_code(nb, here, names, address):
@@ -61,25 +76,29 @@ def show_code(nb, here, names, address):
     parts_of, cells = {id(cell):parts for cell,parts in exported(nb)}, []
     for cell in nb.cells:
         if cell.cell_type=='markdown': cell.source = names.link(cell.source, here)
-        if opening := re.match(r'(# [^\n]*\n+(?:> [^\n]*\n)+)(.+)', cell.source, flags=re.S): # nbdev keeps the title and the `>` line, no more
+        if opening := re.match(r'(# [^\n]*\n+(?:> [^\n]*\n)+)(.+)', cell.source,
+                               flags=re.S): # nbdev keeps the title and the `>` line, no more
             cells.append(mk_cell(opening[1], cell_type='markdown'))
             cell.source = opening[2].strip()
         for n,(name,code) in enumerate(parts_of.get(id(cell), [])):
             module = next(k for k,v in names.modules.items() if v==here)
             source = f'{address}/blob/main/{names.line(module, name)}'
-            cells.append(mk_cell(f'[source]({source}){{style="float:right; font-size:smaller"}}\n\n### {name}', cell_type='markdown'))
+            cells.append(mk_cell(f'[source]({source}){{style="float:right; font-size:smaller"}}\n\n### {name}',
+                                 cell_type='markdown'))
             cells.append(copy.deepcopy(cell))
             cells[-1].update(source=code, id=f'{cell.id}-{n}')
         if id(cell) not in parts_of: cells.append(cell)
     nb.cells[:] = cells
 
 def stage():
-    "What the website is rendered from, in `_proc`: the pages with the code that they export, and the files beside them."
+    "What the website is rendered from, in `_proc`: pages with the code that they export, and the files beside them."
     from fastcore.nbio import read_nb, write_nb
     from nbdev.config import get_config
     from nbdev.processors import FilterDefaults
-    class Prepare(FilterDefaults): # nbdev's own steps, but for those that replace code by signatures and run it for that
-        def base_procs(self): return [o for o in super().base_procs() if o.__name__ not in ('add_show_docs', 'exec_show_docs', 'add_links')]
+    class Prepare(FilterDefaults): # nbdev's own steps, but for those that replace code by signatures
+        def base_procs(self):
+            return [o for o in super().base_procs()
+                    if o.__name__ not in ('add_show_docs', 'exec_show_docs', 'add_links')]
     staged, address = root/'_proc', get_config(root).git_url
     shutil.rmtree(staged, ignore_errors=True)
     pages = {o.relative_to(root/'nbs').as_posix():read_nb(o) for o in sources() if o.suffix=='.ipynb'}
@@ -95,8 +114,8 @@ def stage():
 
 def docs():
     if not shutil.which('quarto'):
-        sys.exit('Quarto is not on PATH: install it from https://quarto.org/docs/get-started/ and run this again, or look at the pages '
-                 'without it: make preview')
+        sys.exit('Quarto is not on PATH: install it from https://quarto.org/docs/get-started/ and run this again, '
+                 'or look at the pages without it: make preview')
     staged = stage()
     if code := subprocess.run(['quarto', 'render', '.', '--no-execute'], cwd=staged).returncode: sys.exit(code)
     shutil.rmtree(root/'_site', ignore_errors=True)
@@ -119,23 +138,27 @@ def mathml(name, page):
         tex = re.sub(r'\\(arg|deg|dim|ker|Pr)\b', r'\\operatorname{\1}', tex) # those that the converter lacks
         try: made = convert(tex, display='block' if block else 'inline')
         except Exception as e: sys.exit(f'{name}: the equation {tex!r} cannot be shown ({type(e).__name__} {e})')
-        if unknown := re.search(r'>(\\[A-Za-z]+)<', made): sys.exit(f'{name}: the equation {tex!r} uses {unknown[1]}, which is not known')
+        if unknown := re.search(r'>(\\[A-Za-z]+)<', made):
+            sys.exit(f'{name}: the equation {tex!r} uses {unknown[1]}, which is not known')
         return re.sub(r'<mi mathvariant="([a-z-]+)">([A-Za-z])</mi>', styled, made)
     return re.sub(r'<span class="(math [a-z]+)">(.*?)</span>', one, page, flags=re.S)
 
 def preview(port, serve=True):
     staged, site = stage(), root/'_preview'
-    render = subprocess.run([Path(sys.executable).parent/'smalldocs', 'render', '--quiet', staged], stderr=subprocess.PIPE, text=True)
+    render = subprocess.run([Path(sys.executable).parent/'smalldocs', 'render', '--quiet', staged],
+                            stderr=subprocess.PIPE, text=True)
     for o in render.stderr.splitlines():
         if 'output-file is not read' not in o and 'grid is ignored' not in o: print(o, file=sys.stderr)
     render.check_returncode()
-    for page in (staged/'_site').rglob('*.html'): page.write_text(mathml(page.name, page.read_text(encoding='utf-8')), encoding='utf-8')
+    for page in (staged/'_site').rglob('*.html'):
+        page.write_text(mathml(page.name, page.read_text(encoding='utf-8')), encoding='utf-8')
     shutil.rmtree(site, ignore_errors=True)
     shutil.move(staged/'_site', site)
     if not serve: return
     handler = functools.partial(SimpleHTTPRequestHandler, directory=site)
     try: server = ThreadingHTTPServer(('127.0.0.1', port), handler)
-    except OSError as e: sys.exit(f'port {port} cannot be used ({e.strerror}); choose another: make preview ARGS="--port 8000"')
+    except OSError as e:
+        sys.exit(f'port {port} cannot be used ({e.strerror}); choose another: make preview ARGS="--port 8000"')
     with server:
         print(f'http://127.0.0.1:{server.server_port}/  (Ctrl-C ends it)', flush=True)
         try: server.serve_forever()

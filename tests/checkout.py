@@ -1,5 +1,8 @@
 "What the tests know of this checkout."
-import json, shutil, subprocess, sys
+import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
@@ -12,7 +15,8 @@ def run(*command, timeout=300, cwd=root, **kwargs):
 def succeed(*command, **kwargs):
     "Run a command that has to succeed; what it printed."
     done = run(*command, **kwargs)
-    assert done.returncode==0, f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
+    told = f'{done.stdout[-3000:]}\n{done.stderr[-6000:]}'
+    assert done.returncode==0, f"{' '.join(map(str, command))} ended with {done.returncode}:\n{told}"
     return done.stdout
 
 def git(*args): return succeed('git', '-c', f'safe.directory={root}', *args).splitlines()

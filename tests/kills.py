@@ -1,22 +1,30 @@
-"""Kills a run with SIGKILL at random moments, within saves too, and lets it go on, until it has been killed often enough.
+"""Kills a run with SIGKILL at random moments, within saves too, and lets it go on, until it was killed often enough.
 
     python tests/kills.py --kills 60 --out data/results/kills.json        what the page on training shows; `make kills`
 
-After each kill: every checkpoint under its name is whole, none is lost, the log has no hole. At the end: the same weights, averages,
-optimizer and log, bit for bit, as a run that nobody disturbed. The lives are forks of this process, which has imported all they need."""
-import argparse, os, random, signal, tempfile, time
+After each kill: every checkpoint under its name is whole, none is lost, the log has no hole. At the end: the same
+weights, averages, optimizer and log, bit for bit, as a run that nobody disturbed. The lives are forks of this process,
+which has imported all they need."""
+import argparse
+import os
+import random
+import signal
+import tempfile
+import time
 from hashlib import sha256
 from pathlib import Path
 
 os.environ.update(OMP_NUM_THREADS='1', HF_HUB_OFFLINE='1')
 import torch
-from urepa.training.checkpoint import checkpoints, verify
-from urepa.config import presets,replace_fields,to_dict
-from urepa.core import progress,provenance,write_json
+
+from urepa.config import presets, replace_fields, to_dict
+from urepa.core import progress, provenance, write_json
 from urepa.data.images import embedded_source
-from urepa.data.prepare import Recipe,prepare
+from urepa.data.prepare import Recipe, prepare
+from urepa.training.checkpoint import checkpoints, verify
 from urepa.training.run import Run
 from urepa.training.train import train
+
 
 def live(config, folder):
     "Begin a life: train in a process of its own."
@@ -59,14 +67,16 @@ def look(folder, before):
     steps, logged = [int(o.name) for o in found], [o['step'] for o in Run(folder, new=True).log]
     assert max(steps, default=0)>=before, f'checkpoint {before} is lost, {steps} are left'
     assert logged==list(range(1, len(logged)+1)), f'the log has a hole: {logged}'
-    assert len(logged)>=max(steps, default=0), f'checkpoint {max(steps)} is ahead of the log, which ends at {len(logged)}'
+    assert len(logged)>=max(steps,
+                            default=0), f'checkpoint {max(steps)} is ahead of the log, which ends at {len(logged)}'
     return max(steps, default=0), len(logged)
 
 def held(folder):
     "The last checkpoint's tensors by checksum, and the log without its clock."
     newest = checkpoints(folder/'checkpoints')[0]
     log = [{k:v for k,v in o.items() if k!='seconds'} for o in Run(folder, new=True).log]
-    return newest.name, {str(o.relative_to(newest)):sha256(o.read_bytes()).hexdigest() for o in newest.rglob('*.safetensors')}, log
+    return newest.name, {str(o.relative_to(newest)):sha256(o.read_bytes()).hexdigest()
+                         for o in newest.rglob('*.safetensors')}, log
 
 def undisturbed(config, folder):
     "A run from start to end; how long it took."
@@ -81,17 +91,20 @@ def kill_often(config, folder, kills):
         while True:
             run = folder/f'{runs}'
             old, child = begun(run), live(config, run)
-            how, when = kill_within(child, run, old, whole/2, within=len(lives)%2==1) if len(lives)<kills else (ended(child), 0)
+            how, when = kill_within(child, run, old, whole/2,
+                                    within=len(lives)%2==1) if len(lives)<kills else (ended(child), 0)
             assert how in (0, -signal.SIGKILL), f'the run ended by itself with {how}'
             if how:
                 before, logged = look(run, before)
-                lives.append(dict(run=runs, seconds=round(when, 3), checkpoint=before, logged=logged, within_save=bool(begun(run)-old)))
+                lives.append(dict(run=runs, seconds=round(when, 3), checkpoint=before, logged=logged,
+                                  within_save=bool(begun(run)-old)))
                 bar.update()
                 continue
             assert held(run)==held(folder/'whole'), f'run {runs} ended with other weights or another log'
             runs, before = runs+1, 0
             if len(lives)==kills: break
-    return dict(kills=len(lives), within_saves=sum(o['within_save'] for o in lives), runs=runs, seconds_undisturbed=round(whole, 2), lives=lives)
+    return dict(kills=len(lives), within_saves=sum(o['within_save'] for o in lives), runs=runs,
+                seconds_undisturbed=round(whole, 2), lives=lives)
 
 if __name__=='__main__':
     parser = argparse.ArgumentParser()
@@ -104,9 +117,12 @@ if __name__=='__main__':
     random.seed(args.seed)
     changes = {'optim.steps':args.steps, 'run.save_every':3, 'run.log_every':1, 'run.keep':2, 'run.device':'cpu'}
     with tempfile.TemporaryDirectory() as folder:
-        prepare(embedded_source(256), f'{folder}/store', Recipe('pixels', 'embedded', 32, grey=True), device='cpu', show=False)
+        prepare(embedded_source(256), f'{folder}/store', Recipe('pixels', 'embedded', 32, grey=True), device='cpu',
+                show=False)
         config = replace_fields(presets['tiny'], changes|{'data.store':f'{folder}/store'})
         result = kill_often(config, Path(folder), args.kills)
-    result = dict(config=to_dict(replace_fields(config, {'data.store':'store'})), seed=args.seed, provenance=provenance(), **result)
+    result = dict(config=to_dict(replace_fields(config, {'data.store':'store'})), seed=args.seed,
+                  provenance=provenance(), **result)
     if args.out: write_json(args.out, result)
-    print(f"{result['kills']} kills, {result['within_saves']} of them within a save, {result['runs']} runs: no checkpoint lost, none half, the same end")
+    print(f"{result['kills']} kills, {result['within_saves']} of them within a save, {result['runs']} runs: "
+        'no checkpoint lost, none half, the same end')

@@ -1,27 +1,24 @@
 "The `urepa` command from end to end, in folders far from the checkout, on the preset `tiny`."
-import json, os, random, signal, subprocess, time
+import json
+import random
+import signal
+import subprocess
+import time
 from hashlib import sha256
+
 import numpy as np
 import pytest
 from checkout import run, scripts
 
-@pytest.fixture
-def urepa(tmp_path):
-    env = dict(os.environ, UREPA_CACHE=str(tmp_path/'cache'))
-    def call(*args, **kwargs): return run(scripts/'urepa', *args, **dict(dict(cwd=tmp_path, env=env, timeout=500), **kwargs))
-    def good(*args):
-        done = call(*args)
-        assert done.returncode==0, f"urepa {' '.join(map(str, args))} ended with {done.returncode}:\n{done.stderr[-4000:]}"
-        return done.stdout
-    call.good, call.env = good, env
-    return call
 
 def complaint(done, *codes):
     "The one sentence that a command ends with when it cannot do what it was asked (1), or does not understand it (2)."
-    assert done.returncode in (codes or (1, 2)), f'ended with {done.returncode}:\n{done.stdout[-1000:]}\n{done.stderr[-3000:]}'
+    everything = f'{done.stdout[-1000:]}\n{done.stderr[-3000:]}'
+    assert done.returncode in (codes or (1, 2)), f'ended with {done.returncode}:\n{everything}'
     assert 'Traceback' not in done.stderr, done.stderr[-3000:]
     told = [o for o in done.stderr.splitlines() if o.startswith('urepa: ')]
-    assert len(told)==1 and done.stderr.rstrip().splitlines()[-1]==told[0], f'not one last line that starts with "urepa: ":\n{done.stderr}'
+    assert len(told)==1, f'not one last line that starts with "urepa: ":\n{done.stderr}'
+    assert done.stderr.rstrip().splitlines()[-1]==told[0], f'no last line "urepa: …":\n{done.stderr}'
     return told[0]
 
 def test_info_prints_the_papers_numbers(urepa):
@@ -38,9 +35,12 @@ def test_help(urepa):
     assert 'sit_down_xl' in urepa.good('train', '--help')
     assert '--align.manifold' in urepa.good('train', 'tiny', '--help')
 
-@pytest.mark.parametrize('words', ['', '--help', '--version', 'train tiny --help', 'trian', 'train fashoin --out r', 'train tiny --out r --align.manifol 0'])
+@pytest.mark.parametrize('words',
+                         ['', '--help', '--version', 'train tiny --help', 'trian', 'train fashoin --out r',
+                          'train tiny --out r --align.manifol 0'])
 def test_answers_before_torch_is_loaded(words):
-    code = f'import sys; from urepa.app.cli import main\ntry: main({words.split()})\nexcept SystemExit: pass\nprint("torch" in sys.modules)'
+    tried = f'try: main({words.split()})\nexcept SystemExit: pass'
+    code = f'import sys; from urepa.app.cli import main\n{tried}\nprint("torch" in sys.modules)'
     done = run(scripts/'python', '-c', code)
     assert done.stdout.splitlines()[-1]=='False', done.stderr
 
@@ -122,7 +122,8 @@ def steps_logged(folder):
 
 def stopped(urepa, folder, after, how, *words):
     "A command that trains in `folder`, stopped once so many steps are logged."
-    process = subprocess.Popen([scripts/'urepa', *words, '--out', folder.name], cwd=folder.parent, env=urepa.env, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([scripts/'urepa', *words, '--out', folder.name], cwd=folder.parent, env=urepa.env,
+                               stderr=subprocess.PIPE, text=True)
     while steps_logged(folder)<after and process.poll() is None: time.sleep(.005)
     process.send_signal(how)
     return subprocess.CompletedProcess([], process.wait(60), '', process.stderr.read())
@@ -130,18 +131,21 @@ def stopped(urepa, folder, after, how, *words):
 def held(folder):
     "The last checkpoint's tensors by checksum, and the log without its clock."
     newest = sorted((folder/'checkpoints').iterdir())[-1]
-    log = [{k:v for k,v in json.loads(o).items() if k!='seconds'} for o in (folder/'log.jsonl').read_text().splitlines()]
-    return newest.name, {str(o.relative_to(newest)):sha256(o.read_bytes()).hexdigest() for o in newest.rglob('*.safetensors')}, log
+    log = [{k:v for k,v in json.loads(o).items() if k!='seconds'}
+           for o in (folder/'log.jsonl').read_text().splitlines()]
+    return newest.name, {str(o.relative_to(newest)):sha256(o.read_bytes()).hexdigest()
+                         for o in newest.rglob('*.safetensors')}, log
 
 def test_resume_equals_never_having_stopped(urepa, tmp_path):
-    "Stopped at random steps, by Ctrl-C and by SIGKILL, and continued: the same weights, optimizer and log, bit for bit."
+    "Stopped at random steps, by Ctrl-C and by SIGKILL, and continued: the same weights, optimizer, log, bit for bit."
     words = ['train', 'tiny', '--optim.steps', '120', '--run.save-every', '25', '--run.log-every', '1']
     urepa.good(*words, '--out', 'whole')
     for how in (signal.SIGINT, signal.SIGKILL):
         folder, stop = tmp_path/how.name, random.randrange(5, 100)
         done = stopped(urepa, folder, stop, how, *words)
         if how==signal.SIGINT: assert '--resume' in complaint(done, 130)
-        else: assert done.returncode==-signal.SIGKILL, f'ended with {done.returncode} before it was stopped at step {stop}:\n{done.stderr[-2000:]}'
+        else:
+            assert done.returncode==-signal.SIGKILL, done.stderr[-2000:]
         assert steps_logged(folder)<120
         urepa.good(*words, '--out', how.name, '--resume')
         assert held(folder)==held(tmp_path/'whole'), f'stopped by {how.name} after step {stop}'
@@ -153,4 +157,5 @@ def test_demo(urepa, tmp_path):
     assert told.endswith('repeat the command to continue'), told
     urepa.good(*words, '--out', 'demo')
     page = (tmp_path/'demo'/'report.html').read_text(encoding='utf-8')
-    assert 'data:image/png;base64,' in page and not [o for o in ('src="http', "src='http", '<link') if o in page], 'the report needs files beside it'
+    assert 'data:image/png;base64,' in page, 'the report needs files beside it'
+    assert not [o for o in ('src="http', "src='http", '<link') if o in page], 'the report needs files beside it'

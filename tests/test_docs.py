@@ -1,9 +1,13 @@
 "The website holds every page, and nothing on it leads nowhere. Rendered without Quarto, from what Quarto would get."
-import json, re
+import json
+import re
 from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
-import pytest, yaml
+
+import pytest
+import yaml
 from checkout import copy_to, name, pages, read_pages, root, scripts, succeed
+
 
 def entries(contents):
     "The pages that a sidebar names, in its order."
@@ -17,8 +21,9 @@ def test_every_page_is_in_the_sidebar():
     listed, exist = list(entries(site['sidebar']['contents'])), [f'{name(o)}.ipynb' for o in pages()]
     assert len(listed)==len(set(listed)), 'the sidebar of _quarto.yml names a page twice'
     assert not set(exist)-set(listed), f'the sidebar of _quarto.yml lacks {sorted(set(exist)-set(listed))}'
-    assert not set(listed)-set(exist), f'the sidebar of _quarto.yml names {sorted(set(listed)-set(exist))}, which nbs/ lacks'
-    assert (root/'nbs'/'_quarto.yml').resolve()==root/'_quarto.yml', 'nbs/_quarto.yml has to be a link to ../_quarto.yml'
+    gone = sorted(set(listed)-set(exist))
+    assert not gone, f'the sidebar of _quarto.yml names {gone}, which nbs/ lacks'
+    assert (root/'nbs'/'_quarto.yml').resolve()==root/'_quarto.yml', 'let nbs/_quarto.yml be a link to ../_quarto.yml'
 
 class Links(HTMLParser):
     "What an HTML page refers to, and what can be referred to in it."
@@ -41,7 +46,8 @@ def dead(site):
             base = site if parts.path.startswith('/') else page.parent
             target = (base/unquote(parts.path).lstrip('/')).resolve() if parts.path else page
             if target.is_dir(): target = target/'index.html'
-            lacks = not target.exists() or parts.fragment and target in found and unquote(parts.fragment) not in found[target].ids
+            lost = parts.fragment and target in found and unquote(parts.fragment) not in found[target].ids
+            lacks = not target.exists() or lost
             if lacks: yield f'{page.relative_to(site)} leads to {link}'
 
 def beginnings(prose):
@@ -58,9 +64,11 @@ def test_website(tmp_path):
     shown = {o.name:(staged/f'{o.name}.ipynb').read_text(encoding='utf-8') for o in read_pages()}
     lost = [(o.name, start) for o in read_pages() for start in beginnings(o.prose[0]) if start not in shown[o.name]]
     assert not lost, f'the website leaves out paragraphs: {lost}'
-    failing = [o.name for o in staged.rglob('*.ipynb') if 'Traceback (most recent call last)' in json.dumps(json.loads(o.read_text(encoding='utf-8')))]
+    failing = [o.name for o in staged.rglob('*.ipynb')
+               if 'Traceback (most recent call last)' in json.dumps(json.loads(o.read_text(encoding='utf-8')))]
     assert not failing, f'{failing} show a traceback'
-    unrendered = [o.name for o in site.rglob('*.html') if re.search(r'class="math (inline|display)"', o.read_text(encoding='utf-8'))]
+    unrendered = [o.name for o in site.rglob('*.html')
+                  if re.search(r'class="math (inline|display)"', o.read_text(encoding='utf-8'))]
     assert not unrendered, f'{unrendered} hold an equation that cannot be shown'
 
 @pytest.mark.parametrize('file', ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'data/README.md'])

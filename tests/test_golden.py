@@ -1,6 +1,9 @@
-"The mathematics is what it was when golden.json was written: to the last bit on a machine of the same kind, but for rounding on others."
-import json, math
+"""The mathematics is what it was when golden.json was written:
+to the last bit on a machine of the same kind, but for rounding on others."""
+import json
+import math
 from pathlib import Path
+
 import pytest
 
 kept = json.loads(Path(__file__).with_name('golden.json').read_text())
@@ -17,7 +20,7 @@ def leaves(values, place=''):
     return {place:values} if pairs is None else {k:v for key,o in pairs for k,v in leaves(o, f'{place}/{key}').items()}
 
 def slack(place, largest):
-    "By how much other machines may round otherwise: relative, absolute. Measured with AVX-512, AVX2 and neither: at most half of this."
+    "By how much others may round otherwise: relative, absolute. Measured with AVX-512, AVX2, neither: at most half."
     if place.startswith('/images/'): return 0, 1e-5*max(1, largest) # `largest` spread of the images
     if place.startswith('/terms/'): return 4e-6, 1e-6
     return (1e-6, 0) if place.endswith('/norm') else (0, 0)
@@ -32,7 +35,8 @@ def different(found, wanted, exact):
         def near(k):
             if '/sha256/' in k or k in ('/inputs/tokens', '/inputs/noise'): return True
             relative, absolute = slack(k, largest)
-            return (relative or absolute) and math.isclose(float.fromhex(found[k]), float.fromhex(wanted[k]), rel_tol=relative, abs_tol=absolute)
+            return (relative or absolute) and math.isclose(float.fromhex(found[k]), float.fromhex(wanted[k]),
+                                                           rel_tol=relative, abs_tol=absolute)
         rest = [k for k in rest if not near(k)]
     return [f'{k} is {found[k]} and was {wanted[k]}' for k in rest]
 
@@ -45,4 +49,5 @@ def test_golden(name):
     import golden
     exact = all(kept['provenance'][k]==v for k,v in golden.machine().items())
     wrong = different(golden.compute(name), kept['values'][name], exact)
-    assert not wrong, f"{len(wrong)} values differ, {'to the last bit' if exact else 'beyond rounding'}: {'; '.join(wrong[:5])}"
+    how = 'to the last bit' if exact else 'beyond rounding'
+    assert not wrong, f"{len(wrong)} values differ, {how}: {'; '.join(wrong[:5])}"

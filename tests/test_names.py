@@ -1,8 +1,11 @@
 "The names that `urepa` hands on: what callers may rely on."
-import importlib, pkgutil
+import importlib
+import pkgutil
+
 import pytest
-import urepa
 from checkout import scripts, succeed
+
+import urepa
 
 names = [o for o in urepa.__all__ if o!='__version__']
 coming = {'Flow', 'Term', 'build', 'Run'}
@@ -20,15 +23,16 @@ def test_no_name_is_that_of_a_room():
     assert not rooms&set(names), f'{sorted(rooms&set(names))} are rooms too; call one of the two differently'
 
 def test_every_name_is_there():
-    lacking = [f'{o} in {urepa._home[o]}' for o in names if not hasattr(importlib.import_module(f'urepa.{urepa._home[o]}'), o)]
+    lacking = [f'{o} in {urepa._home[o]}' for o in names
+               if not hasattr(importlib.import_module(f'urepa.{urepa._home[o]}'), o)]
     lacking = [o for o in lacking if o.split()[0] not in coming]
     assert not lacking, f'{lacking} are handed on by urepa and do not exist'
 
 def test_names_are_the_same_whatever_was_imported_before():
-    first = 'import urepa.training.train, urepa.flow.sample, urepa.score.draw, urepa.score.evaluate, urepa.score.compare'
-    asked = '; '.join(f'print(urepa.{o}.__module__)' for o in ('train', 'sample', 'draw', 'evaluate', 'compare'))
-    told = fresh(f'{first}; import urepa; {asked}').split()
-    assert told==['urepa.training.train', 'urepa.flow.sample', 'urepa.score.draw', 'urepa.score.evaluate', 'urepa.score.compare'], told
+    rooms = 'training.train', 'flow.sample', 'score.draw', 'score.evaluate', 'score.compare'
+    first = '; '.join(f'import urepa.{o}' for o in rooms)
+    asked = '; '.join(f"print(urepa.{o.split('.')[1]}.__module__)" for o in rooms)
+    assert fresh(f'{first}; import urepa; {asked}').split()==[f'urepa.{o}' for o in rooms]
     assert fresh('from urepa import train; print(train.__module__)')=='urepa.training.train'
 
 def test_an_unknown_name_is_refused():

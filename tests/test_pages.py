@@ -2,7 +2,9 @@
 import pytest
 from checkout import name, pages, root, run, scripts
 
-def left_behind(): return {o for o in (root/'nbs').rglob('*') if not {'__pycache__', '.ipynb_checkpoints'} & set(o.parts)}
+
+def left_behind():
+    return {o for o in (root/'nbs').rglob('*') if not {'__pycache__', '.ipynb_checkpoints'} & set(o.parts)}
 
 @pytest.mark.parametrize('page', pages(), ids=name)
 def test_page(page):

@@ -1,15 +1,21 @@
 "`urepa prepare` from a folder of files to training, and what it makes of bad ones."
-import json, subprocess, tarfile, time
+import json
+import subprocess
+import tarfile
+import time
+
 import psutil
 import pytest
 import torch
-from PIL import Image
 from checkout import run, scripts
-from test_commands import complaint, urepa # noqa: F401 (the fixture)
+from PIL import Image
+from test_commands import complaint
+
 from urepa.app.cli import main
-from urepa.core import read_json,sha256
-from urepa.data.images import class_names,fashion
+from urepa.core import read_json, sha256
+from urepa.data.images import class_names, fashion
 from urepa.data.store import Store
+
 
 @pytest.fixture
 def inside(tmp_path, monkeypatch, capsys):
@@ -57,7 +63,8 @@ def shards(store): return {o.name:sha256(o) for o in sorted((store/'shards').glo
 def two(urepa, tmp_path, *words):
     "`urepa` in two processes."
     command = [scripts/'torchrun', '--standalone', '--nproc_per_node', '2', '-m', 'urepa', *words]
-    return subprocess.Popen([str(o) for o in command], cwd=tmp_path, env=urepa.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([str(o) for o in command], cwd=tmp_path, env=urepa.env, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True)
 
 def test_from_files_to_training(urepa, tmp_path):
     "Two processes, killed once and continued, give the bytes of one that was left alone; then verify, look, and train."
@@ -88,30 +95,39 @@ def test_from_files_to_training(urepa, tmp_path):
     assert log[-1]['step']==200 and log[-1]['velocity']<log[0]['velocity'] and log[-1]['token']<log[0]['token']
 
 def test_latents_and_a_vit_of_timm(inside, tmp_path):
-    "An autoencoder's folder, a ViT's file, int8 tokens: prepared, checked, shown, trained on; another scale is refused."
+    "An autoencoder's folder, a ViT's file, int8 tokens: prepared, checked, shown, trained on; no other scale."
     import timm
     from diffusers import AutoencoderKL
-    AutoencoderKL(block_out_channels=(16, 16), norm_num_groups=8, layers_per_block=1, down_block_types=('DownEncoderBlock2D',)*2,
+    AutoencoderKL(block_out_channels=(16, 16), norm_num_groups=8, layers_per_block=1,
+                  down_block_types=('DownEncoderBlock2D',)*2,
                   up_block_types=('UpDecoderBlock2D',)*2).save_pretrained(tmp_path/'vae')
     torch.save(timm.create_model('vit_tiny_patch16_224', num_classes=0).state_dict(), tmp_path/'vit.pth')
     garments(tmp_path/'images', 60)
-    inside.good('prepare', '--images', 'images', '--codec', 'vae', '--teacher', 'vit_tiny_patch16_224@vit.pth', '--image-size', '64', '--grid', '8', '--tokens', 'int8',
+    inside.good('prepare', '--images', 'images', '--codec', 'vae', '--teacher', 'vit_tiny_patch16_224@vit.pth',
+                '--image-size', '64', '--grid', '8', '--tokens', 'int8',
                '--shard-size', '32', '--device', 'cpu', '--out', 'store')
     meta = read_json(tmp_path/'store'/'store.json')
-    assert meta['tensors']['moments']==['float16', [8, 32, 32]] and meta['tensors']['tokens']==['int8', [64, 192]] and meta['codec']['scale']==[.18215]
+    assert meta['tensors']['moments']==['float16', [8, 32, 32]] and meta['tensors']['tokens']==['int8', [64, 192]]
+    assert meta['codec']['scale']==[.18215]
     for verb in ('verify', 'show'): inside.good('store', verb, 'store')
-    words = ['train', 'tiny', '--data.limit', '0', '--data.store', 'store', '--data.codec', 'vae', '--model.in-channels', '4', '--align.teacher', 'vit_tiny_patch16_224', '--out']
+    words = ['train', 'tiny', '--data.limit', '0', '--data.store', 'store', '--data.codec', 'vae',
+             '--model.in-channels', '4', '--align.teacher', 'vit_tiny_patch16_224', '--out']
     assert '0.18215' in complaint(inside(*words, 'refused'))
     inside.good(*words, 'run', '--data.scale', '.18215')
-    assert 'data.scale was (0.18215,) and is now (0.5,)' in complaint(inside(*words, 'run', '--resume', '--data.scale', '.5'))
-    assert "'vit_tiny_patch16_224'" in complaint(inside(*words[:-3], '--align.teacher', 'embedded', '--data.scale', '.18215', '--out', 'other'))
+    assert 'data.scale was (0.18215,) and is now (0.5,)' in complaint(inside(*words, 'run', '--resume', '--data.scale',
+                                                                             '.5'))
+    assert "'vit_tiny_patch16_224'" in complaint(inside(*words[:-3], '--align.teacher', 'embedded', '--data.scale',
+                                                        '.18215', '--out', 'other'))
 
 def test_a_teacher_whose_grid_is_too_small(inside, tmp_path):
     garments(tmp_path/'images', 20)
     import timm
     torch.save(timm.create_model('vit_tiny_patch16_224', num_classes=0).state_dict(), tmp_path/'vit.pth')
-    inside.good('prepare', '--images', 'images', '--codec', 'pixels', '--grey', '--teacher', 'vit_tiny_patch16_224@vit.pth', '--image-size', '32', '--grid', '2', '--device', 'cpu', '--out', 'store')
-    told = complaint(inside('train', 'tiny', '--data.limit', '0', '--data.store', 'store', '--align.teacher', 'vit_tiny_patch16_224', '--out', 'run'))
+    inside.good('prepare', '--images', 'images', '--codec', 'pixels', '--grey', '--teacher',
+                'vit_tiny_patch16_224@vit.pth', '--image-size', '32', '--grid', '2', '--device', 'cpu',
+                '--out', 'store')
+    told = complaint(inside('train', 'tiny', '--data.limit', '0', '--data.store', 'store', '--align.teacher',
+                            'vit_tiny_patch16_224', '--out', 'run'))
     assert '2×2 tokens, fewer than the 4×4' in told
 
 def test_tar_files_and_datasets(inside, tmp_path):
@@ -122,7 +138,8 @@ def test_tar_files_and_datasets(inside, tmp_path):
         with tarfile.open(tmp_path/'tars'/f'{half}.tar', 'w') as tar:
             for k,o in enumerate(sorted((tmp_path/'images').rglob('*.*'))):
                 if k%2==half: tar.add(o, o.relative_to(tmp_path/'images'))
-    load_dataset('imagefolder', data_dir=str(tmp_path/'images'), cache_dir=str(tmp_path/'hf'))['train'].to_parquet(str(tmp_path/'parquet'/'train.parquet'))
+    load_dataset('imagefolder', data_dir=str(tmp_path/'images'),
+                 cache_dir=str(tmp_path/'hf'))['train'].to_parquet(str(tmp_path/'parquet'/'train.parquet'))
     labels = sorted(fashion('train')[1][:40].tolist())
     for name,words in dict(tars=['tars'], parquet=['hf:parquet'], streamed=['hf:parquet', '--streaming']).items():
         inside.good('prepare', '--images', *words, *small, '--shard-size', '16', '--out', name)

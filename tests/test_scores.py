@@ -1,15 +1,23 @@
-"From a run to a table row: drawn by two processes and killed once, scored by embedded nets and by Inception's code, compared, exported."
-import json, os, shutil, subprocess, sys, time
+"From a run to a table row: drawn by two processes and killed once, scored, compared, exported."
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
 from hashlib import sha256
+
 import numpy as np
-import psutil, pytest
-from PIL import Image
+import psutil
+import pytest
 from checkout import read_pages, scripts
+from PIL import Image
+
 
 @pytest.fixture(scope='module')
 def made(tmp_path_factory):
     "Two seeds of a run, and a file in the layout of Inception's weights with random numbers."
-    from urepa.config import preset,replace_fields
+    from urepa.config import preset, replace_fields
     from urepa.score.features import random_inception
     from urepa.training.train import train
     folder = tmp_path_factory.mktemp('made')
@@ -39,7 +47,8 @@ def torchrun(n, *words, **kwargs):
     "The command as n processes on the CPU."
     command = [scripts/'torchrun', '--standalone', '--nproc_per_node', n, '-m', 'urepa', *words]
     env = dict(os.environ, OMP_NUM_THREADS='1')
-    return subprocess.Popen([str(o) for o in command], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True, **kwargs)
+    return subprocess.Popen([str(o) for o in command], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            text=True, start_new_session=True, **kwargs)
 
 def digest(path): return sha256(path.read_bytes()).hexdigest()
 
@@ -50,7 +59,8 @@ def killed_once(words, folder):
     while not list(parts.glob('*.npy')) and process.poll() is None: time.sleep(.01)
     assert process.poll() is None, process.communicate()[0][-4000:]
     agent = psutil.Process(process.pid)
-    for o in [*agent.children(recursive=True), agent]: o.kill() # workers are sessions of their own and would outlive torchrun
+    for o in [*agent.children(recursive=True), agent]:
+        o.kill() # workers are sessions of their own and would outlive torchrun
     process.wait(60)
     assert list(parts.glob('*.npy')) and not (folder/'two.npz').exists()
     process = torchrun(2, *words, '--batch-size', 100, '--out', 'two.npz', cwd=folder)
@@ -59,24 +69,29 @@ def killed_once(words, folder):
     assert not parts.exists()
 
 def test_from_a_run_to_a_table(urepa, made, tmp_path):
-    "Drawn by two processes and killed once, scored by the embedded nets and by Inception's code with random weights, compared."
-    def words(seed): return ['sample', made/f'run-{seed}', '--count', 66, '--steps', 40, '--solver', 'euler_maruyama', '--guidance', 1.5, '--interval', 0, .7, '--labels', 'random']
+    "Drawn by two processes and killed once, scored by embedded nets and by Inception's code with random weights."
+    def words(seed):
+        return ['sample', made/f'run-{seed}', '--count', 66, '--steps', 40, '--solver', 'euler_maruyama', '--guidance',
+                1.5, '--interval', 0, .7, '--labels', 'random']
     killed_once(words(0), tmp_path)
     urepa(*words(0), '--out', 'one.npz')
     assert digest(tmp_path/'one.npz')==digest(tmp_path/'two.npz')
     urepa(*words(1), '--out', 'other.npz')
     for name in ('two', 'other'):
         told = urepa('evaluate', f'{name}.npz', '--out', f'{name}-fashion.json')
-        for what in ('Fréchet distance, autoencoder', 'kernel distance', 'biased', 'real images'): assert what in told, told
+        for what in ('Fréchet distance, autoencoder', 'kernel distance', 'biased', 'real images'):
+            assert what in told, told
     inception = ['--features', 'inception', '--weights', made/'inception.pth']
     np.savez(tmp_path/'real.npz', arr_0=np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8))
     urepa('evaluate', 'real.npz', *inception, '--statistics', 'statistics.npz')
     held = np.load(tmp_path/'statistics.npz', allow_pickle=False)
     assert held['mu'].shape==(2048,) and held['sigma_s'].shape==(2023, 2023) and held['arr_0'].shape==(12, 32, 32, 3)
     told = urepa('evaluate', 'two.npz', *inception, '--reference', 'statistics.npz', '--out', 'two-inception.json')
-    for name in ('FID', 'sFID', 'KID', 'Inception score', 'precision', 'recall'): assert f'{name}, inception' in told, told
+    for name in ('FID', 'sFID', 'KID', 'Inception score', 'precision', 'recall'):
+        assert f'{name}, inception' in told, told
     told = urepa('compare', 'two-fashion.json', 'other-fashion.json', '--out', 'compare.png')
-    assert '| 2 |' in told and '±' in told and (tmp_path/'compare.md').exists() and Image.open(tmp_path/'compare.png').size[0]>300
+    assert '| 2 |' in told and '±' in told
+    assert (tmp_path/'compare.md').exists() and Image.open(tmp_path/'compare.png').size[0]>300
     assert 'FID, inception' in urepa('compare', 'two-inception.json', '--out', 'inception.png')
     np.savez(tmp_path/'large.npz', arr_0=np.zeros((5, 64, 64, 3), np.uint8))
     assert 'one resolution' in urepa.refused('evaluate', 'large.npz', *inception, '--reference', 'real.npz')
@@ -87,10 +102,13 @@ def check_records(made, folder):
     result, scored = [json.loads((folder/o).read_text()) for o in ('two-fashion.json', 'two-inception.json')]
     record = result['samples']['made']
     how = dict(solver='euler_maruyama', steps=40, guidance=1.5, interval=[0, .7], labels='random')
-    assert result['count']==66 and how.items()<=record['sampling'].items() and 'generator' in record['seed_rule'] and record['decoder']['name']=='pixels'
+    assert result['count']==66 and how.items()<=record['sampling'].items()
+    assert 'generator' in record['seed_rule'] and record['decoder']['name']=='pixels'
     assert result['reference']['checksum'] and len(result['features'])==2 and result['provenance']['versions']['torch']
-    assert scored['features']['inception']==digest(made/'inception.pth') and min(scored['inception']['frechet'], scored['inception']['floor']['frechet'])>0
-    assert scored['reference']==dict(source='statistics.npz', count=12, checksum=digest(folder/'statistics.npz')) and scored['samples']['checksum']==digest(folder/'two.npz')
+    assert scored['features']['inception']==digest(made/'inception.pth')
+    assert min(scored['inception']['frechet'], scored['inception']['floor']['frechet'])>0
+    assert scored['reference']==dict(source='statistics.npz', count=12, checksum=digest(folder/'statistics.npz'))
+    assert scored['samples']['checksum']==digest(folder/'two.npz')
 
 def test_forms_of_a_set(urepa, made, tmp_path):
     "An array and a folder of PNG files hold the same images and labels."
@@ -98,32 +116,40 @@ def test_forms_of_a_set(urepa, made, tmp_path):
     urepa(*words, '--out', 'a.npz')
     urepa(*words, '--batch-size', 7, '--out', 'pngs')
     whole = np.load(tmp_path/'a.npz', allow_pickle=False)
-    assert whole['arr_0'].shape==(40, 32, 32, 1) and whole['arr_1'].tolist()==json.loads((tmp_path/'pngs'/'labels.json').read_text())
+    assert whole['arr_0'].shape==(40, 32, 32, 1)
+    assert whole['arr_1'].tolist()==json.loads((tmp_path/'pngs'/'labels.json').read_text())
     for i in range(40): assert (np.asarray(Image.open(tmp_path/'pngs'/f'{i:06d}.png'))==whole['arr_0'][i,:,:,0]).all()
 
 def test_exported_pipeline(urepa, made, tmp_path):
     "The folder, a fresh process, diffusers and the package: the images of `urepa sample`."
     urepa('export', made/'run-0', '--out', 'model')
-    urepa('sample', made/'run-0', '--count', 12, '--steps', 4, '--guidance', 1.65, '--interval', 0, .7, '--out', 'a.npz')
+    urepa('sample', made/'run-0', '--count', 12, '--steps', 4, '--guidance', 1.65, '--interval', 0, .7, '--out',
+          'a.npz')
     code = """
 import numpy as np
 {opened}
 from urepa.flow.sample import image_generators
-images = pipe(class_labels=[i%10 for i in range(12)], guidance_scale=1.65, guidance_interval=(0, .7), num_inference_steps=4, solver='heun', generator=image_generators(0, range(12))).images
+labels, generator = [i%10 for i in range(12)], image_generators(0, range(12))
+guidance = dict(guidance_scale=1.65, guidance_interval=(0, .7))
+images = pipe(class_labels=labels, num_inference_steps=4, solver='heun', generator=generator, **guidance).images
 assert (np.load('a.npz')['arr_0'][...,0]==np.stack([np.asarray(o) for o in images])).all()
 """
-    for opened, runs in (("from urepa.app.pipeline import UREPAPipeline; pipe = UREPAPipeline.from_pretrained('model')", False), # none of the folder's code
-                         ("from diffusers import DiffusionPipeline; pipe = DiffusionPipeline.from_pretrained('model', trust_remote_code=True)", True)):
-        subprocess.run([sys.executable, '-c', code.format(opened=opened)], check=True, cwd=tmp_path, timeout=300, env=dict(os.environ, HF_MODULES_CACHE=str(tmp_path/'modules')))
+    ours = "from urepa import UREPAPipeline; pipe = UREPAPipeline.from_pretrained('model')" # none of the folder's code
+    theirs = "from diffusers import DiffusionPipeline as P; pipe = P.from_pretrained('model', trust_remote_code=True)"
+    for opened, runs in ((ours, False), (theirs, True)):
+        subprocess.run([sys.executable, '-c', code.format(opened=opened)], check=True, cwd=tmp_path, timeout=300,
+                       env=dict(os.environ, HF_MODULES_CACHE=str(tmp_path/'modules')))
         assert (tmp_path/'modules').exists()==runs
     assert 'already exists' in urepa.refused('export', made/'run-0', '--out', 'model')
-    for words, n in (((), 5000), (('--count', 20), 20)): assert f'urepa sample model --count {n} --out samples.npz' in urepa.refused('evaluate', 'model', *words)
+    for words, n in (((), 5000), (('--count', 20), 20)):
+        assert f'urepa sample model --count {n} --out samples.npz' in urepa.refused('evaluate', 'model', *words)
 
 def test_adms_published_numbers_have_a_road(made, tmp_path, monkeypatch):
-    "The function that is to repeat them, on small files of ADM's form and random weights: it fetches, scores, and names what is published."
+    "The function that repeats them, on small files of ADM's form and random weights: fetches, scores, names."
     import torch
-    from urepa.score import evaluate
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+
+    from urepa.score import evaluate
     from urepa.score.features import Inception
     page = next(o for o in read_pages() if o.name=='62_evaluate')
     cell = next(o for o in page.code if 'def adm_scores' in o)
@@ -134,19 +160,23 @@ def test_adms_published_numbers_have_a_road(made, tmp_path, monkeypatch):
     rng, fetched = np.random.default_rng(0), []
     def fetch(address, path):
         fetched.append(address.split('/')[-1])
-        arrays = dict(mu=np.zeros(2048), sigma=np.eye(2048), mu_s=np.zeros(2023), sigma_s=np.eye(2023)) if 'VIRTUAL' in path.name else {}
+        arrays = dict(mu=np.zeros(2048), sigma=np.eye(2048), mu_s=np.zeros(2023), sigma_s=np.eye(2023))
+        if 'VIRTUAL' not in path.name: arrays = {}
         np.savez(path, arr_0=rng.integers(0, 256, (8, 16, 16, 3), dtype=np.uint8), **arrays)
     names = dict(vars(evaluate), Inception=Inception)
     exec(cell, names)
     scores = names['adm_scores'](fetch)
-    assert len(fetched)==2 and names['published'].keys()<=scores.keys() and all(np.isfinite(scores[k]) for k in names['published']), scores
+    assert len(fetched)==2 and names['published'].keys()<=scores.keys(), scores
+    assert all(np.isfinite(scores[k]) for k in names['published']), scores
 
 mistakes = {
-    'interval reversed': ('sample RUN --count 4 --steps 1 --guidance 2 --interval .7 0 --out x.npz', 'the smaller first'),
+    'interval reversed': ('sample RUN --count 4 --steps 1 --guidance 2 --interval .7 0 --out x.npz',
+                          'the smaller first'),
     'unknown labels': ('sample RUN --count 4 --steps 1 --labels cats --out x.npz', 'balanced'),
     'label out of range': ('sample RUN --count 4 --steps 1 --labels 11 --out x.npz', 'out of range'),
     'no images': ('sample RUN --count 0 --out x.npz', '0 images'),
-    'no average': ('sample bare --count 4 --steps 1 --step 20 --out x.npz', 'ema/diffusion_pytorch_model.safetensors is missing'),
+    'no average': ('sample bare --count 4 --steps 1 --step 20 --out x.npz',
+                   'ema/diffusion_pytorch_model.safetensors is missing'),
     'writing over something': ('sample RUN --count 4 --steps 1 --out floats.npz', 'already exists'),
     'floats': ('evaluate floats.npz', 'uint8'),
     'wrong shape': ('evaluate flat.npz', 'shape'),
@@ -186,7 +216,8 @@ mistakes = {
     'weak run without guidance': ('sample RUN --count 4 --weak RUN --out x.npz', 'give guidance too'),
     'weak step without a run': ('sample RUN --count 4 --guidance 2 --weak-step 20 --out x.npz', 'give weak too'),
     'an image file that is no PNG': ('sample RUN --count 4 --steps 1 --out x.jpg', 'or a folder for PNG files'),
-    'weak run of another kind': ('sample RUN --count 4 --steps 1 --guidance 2 --weak cosine --out x.npz', 'another kind'),
+    'weak run of another kind': ('sample RUN --count 4 --steps 1 --guidance 2 --weak cosine --out x.npz',
+                                 'another kind'),
 }
 
 def images_to_refuse(folder):
@@ -198,7 +229,8 @@ def images_to_refuse(folder):
     np.savez(folder/'wide.npz', mu=np.zeros(5), sigma=np.eye(5))
     np.savez(folder/'other.npz', mu=np.zeros(96), sigma=np.eye(96), net='classifier', net_checksum='0'*64)
     good, cov = dict(arr_0=array(5, 32, 32, 1)), np.eye(96)
-    statistics = dict(half=dict(mu=np.zeros(96)), text=dict(mu='mean', sigma=cov), nan=dict(mu=np.full(96, np.nan), sigma=cov), flipped=dict(mu=np.zeros(96), sigma=cov))
+    statistics = dict(half=dict(mu=np.zeros(96)), text=dict(mu='mean', sigma=cov),
+                      nan=dict(mu=np.full(96, np.nan), sigma=cov), flipped=dict(mu=np.zeros(96), sigma=cov))
     labels = dict(named=dict(good, arr_1=['shirt']*5), tall=dict(good, arr_1=np.zeros((5, 1), int)))
     for name, arrays in (statistics|labels).items(): np.savez(folder/f'{name}.npz', **arrays)
     flipped = bytearray((folder/'flipped.npz').read_bytes())
@@ -209,7 +241,8 @@ def images_to_refuse(folder):
     np.savez(folder/'sixty.npz', arr_0=array(5, 64, 64, 3))
     np.savez(folder/'cut.npz', arr_0=array(5, 32, 32, 1))
     (folder/'cut.npz').write_bytes((folder/'cut.npz').read_bytes()[:2000])
-    for name, arrays in dict(mixed=[array(size, size) for size in (32, 16, 32, 32)], alpha=(array(32, 32, 4),), foreign=(array(32, 32),), torn=[array(32, 32)]*5).items():
+    for name, arrays in dict(mixed=[array(size, size) for size in (32, 16, 32, 32)], alpha=(array(32, 32, 4),),
+                             foreign=(array(32, 32),), torn=[array(32, 32)]*5).items():
         (folder/name).mkdir()
         for i,o in enumerate(arrays): Image.fromarray(o).save(folder/name/f'{i}.png')
     (folder/'foreign'/'notes.txt').write_text('mine')
@@ -219,10 +252,12 @@ def images_to_refuse(folder):
 def test_mistake(mistake, urepa, made, tmp_path):
     words, named = mistakes[mistake]
     images_to_refuse(tmp_path)
-    for name, changes in dict(bare={}, plain=dict(data=dict(labelled=0.)), cosine=dict(optim=dict(path='cosine'))).items():
+    for name, changes in dict(bare={}, plain=dict(data=dict(labelled=0.)),
+                              cosine=dict(optim=dict(path='cosine'))).items():
         shutil.copytree(made/'run-0', tmp_path/name)
         config = json.loads((tmp_path/name/'config.json').read_text())
-        (tmp_path/name/'config.json').write_text(json.dumps({**config, **{k:{**config[k], **v} for k,v in changes.items()}}))
+        (tmp_path/name/'config.json').write_text(json.dumps({**config,
+                                                             **{k:{**config[k], **v} for k,v in changes.items()}}))
     for o in (tmp_path/'bare').rglob('ema'): shutil.rmtree(o)
     told = urepa.refused(*[made/'run-0' if o=='RUN' else o for o in words.split()])
     assert named in told, f'{named!r} is not in: {told}'
@@ -234,8 +269,10 @@ def test_weights_that_are_not_numbers(urepa, made, tmp_path):
     broken['Conv2d_1a_3x3.conv.weight'][0] = torch.nan
     torch.save(broken, tmp_path/'broken.pth')
     np.savez(tmp_path/'grey.npz', arr_0=np.zeros((5, 32, 32, 1), np.uint8))
-    told = urepa.refused('evaluate', 'grey.npz', '--reference', 'grey.npz', '--features', 'inception', '--weights', 'broken.pth', '--out', 'x.json')
-    assert 'image 0 of grey.npz are not finite' in told and 'check the weights' in told and not (tmp_path/'x.json').exists()
+    told = urepa.refused('evaluate', 'grey.npz', '--reference', 'grey.npz', '--features', 'inception', '--weights',
+                         'broken.pth', '--out', 'x.json')
+    assert 'image 0 of grey.npz are not finite' in told and 'check the weights' in told
+    assert not (tmp_path/'x.json').exists()
 
 def same_numbers(a, b, where=''):
     "Equal, and numbers to nine digits: sums over processes are in another order."
@@ -249,36 +286,46 @@ def test_scores_from_two_processes(urepa, made, tmp_path):
     "A run, drawn and scored by one process and by two, which also share the reference."
     np.savez(tmp_path/'real.npz', arr_0=np.random.default_rng(0).integers(0, 256, (100, 32, 32, 1), dtype=np.uint8))
     shutil.copytree(made/'run-0', tmp_path/'run')
-    words = ['evaluate', 'run', '--count', 66, '--steps', 2, '--guidance', 1.5, '--interval', 0, .7, '--reference', 'real.npz', '--subset', 50]
+    words = ['evaluate', 'run', '--count', 66, '--steps', 2, '--guidance', 1.5, '--interval', 0, .7, '--reference',
+             'real.npz', '--subset', 50]
     urepa(*words, '--out', '1.json')
     process = torchrun(2, *words, '--out', '2.json', cwd=tmp_path)
     told, _ = process.communicate(timeout=300)
     assert process.returncode==0 and told.count('precision, autoencoder')==1, told[-4000:]
-    one, two = [{k:v for k,v in json.loads((tmp_path/f'{i}.json').read_text()).items() if k!='provenance'} for i in (1, 2)]
+    one, two = [{k:v for k,v in json.loads((tmp_path/f'{i}.json').read_text()).items() if k!='provenance'}
+                for i in (1, 2)]
     same_numbers(one, two)
     scores = json.loads((tmp_path/'run'/'results.json').read_text())['scores']
-    assert len(scores)==1 and scores[0]['sampling']['interval']==[0, .7] and (scores[0]['count'], scores[0]['keep'])==(66, 50)
-    assert one['reference']['count']==100 and one['classifier']['floor']['count']==25 and 'bias' not in one['classifier']
+    assert len(scores)==1 and scores[0]['sampling']['interval']==[0, .7]
+    assert (scores[0]['count'], scores[0]['keep'])==(66, 50)
+    assert one['reference']['count']==100 and one['classifier']['floor']['count']==25
+    assert 'bias' not in one['classifier']
 
 def test_latents_as_images(urepa, made, tmp_path):
     "A run in the latents of a small autoencoder: the same file for any batch size, and from the exported folder."
     import torch
     from diffusers import AutoencoderKL
     torch.manual_seed(0)
-    AutoencoderKL(in_channels=1, out_channels=1, latent_channels=1, block_out_channels=(8, 8), norm_num_groups=4, scaling_factor=.5, down_block_types=['DownEncoderBlock2D']*2,
+    AutoencoderKL(in_channels=1, out_channels=1, latent_channels=1, block_out_channels=(8, 8), norm_num_groups=4,
+                  scaling_factor=.5, down_block_types=['DownEncoderBlock2D']*2,
                   up_block_types=['UpDecoderBlock2D']*2).save_pretrained(tmp_path/'vae')
     run = shutil.copytree(made/'run-0', tmp_path/'run')
     config = json.loads((run/'config.json').read_text())
-    (run/'config.json').write_text(json.dumps(dict(config, data=dict(config['data'], codec=str(tmp_path/'vae'), scale=[.5], bias=[0.]))))
-    for size in (32, 64, 96): urepa('sample', run, '--count', 100, '--steps', 1, '--batch-size', size, '--out', f'{size}.npz')
-    assert np.load(tmp_path/'32.npz')['arr_0'].shape==(100, 64, 64, 1) and len({digest(tmp_path/f'{size}.npz') for size in (32, 64, 96)})==1
+    config['data'] |= dict(codec=str(tmp_path/'vae'), scale=[.5], bias=[0.])
+    (run/'config.json').write_text(json.dumps(config))
+    for size in (32, 64, 96):
+        urepa('sample', run, '--count', 100, '--steps', 1, '--batch-size', size, '--out', f'{size}.npz')
+    assert np.load(tmp_path/'32.npz')['arr_0'].shape==(100, 64, 64, 1)
+    assert len({digest(tmp_path/f'{size}.npz') for size in (32, 64, 96)})==1
     urepa('export', run, '--out', 'model')
     shutil.rmtree(tmp_path/'vae') # the folder brings its own
     urepa('sample', 'model', '--count', 100, '--steps', 1, '--out', 'model.npz')
     assert digest(tmp_path/'model.npz')==digest(tmp_path/'32.npz')
     from urepa.app.pipeline import UREPAPipeline
     from urepa.flow.sample import image_generators
-    images = UREPAPipeline.from_pretrained(tmp_path/'model')(class_labels=[i%10 for i in range(4)], num_inference_steps=1, solver='heun', generator=image_generators(0, range(4))).images
+    pipe, labels = UREPAPipeline.from_pretrained(tmp_path/'model'), [i%10 for i in range(4)]
+    generator = image_generators(0, range(4))
+    images = pipe(class_labels=labels, num_inference_steps=1, solver='heun', generator=generator).images
     assert (np.stack([np.asarray(o) for o in images])==np.load(tmp_path/'32.npz')['arr_0'][:4,...,0]).all()
 
 def test_more_processes_than_images(made, tmp_path):

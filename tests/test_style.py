@@ -1,15 +1,21 @@
 "How pages are made, where a tool can tell."
-import ast, base64, re
+import ast
+import base64
+import re
 from collections import Counter
+
 import pytest
-from checkout import name, pages, read_pages, Page
+from checkout import Page, name, pages, read_pages, run, scripts
+
 
 def trees(code): return ast.parse('\n'.join(o for o in code.splitlines() if not o.startswith(('%', '!'))))
 
 def lesson(code):
     "Does a cell check something?"
-    calls = [getattr(o.func, 'id', getattr(o.func, 'attr', '')) for o in ast.walk(trees(code)) if isinstance(o, ast.Call)]
-    return any(isinstance(o, ast.Assert) for o in ast.walk(trees(code))) or any(o.startswith('test_') or o=='expect_fail' for o in calls)
+    calls = [getattr(o.func, 'id', getattr(o.func, 'attr', '')) for o in ast.walk(trees(code))
+             if isinstance(o, ast.Call)]
+    return any(isinstance(o, ast.Assert) for o in ast.walk(trees(code))) or any(o.startswith('test_')
+                                                                                or o=='expect_fail' for o in calls)
 
 def mixed(code):
     "Imports beside statements: nbdev runs such a cell whenever documentation is made."
@@ -20,7 +26,8 @@ def directives(code): return re.findall(r'^#\|\s*(.*)', code, flags=re.M)
 
 def as_text(output):
     "What an output shows as text."
-    return ''.join([*output.get('text', []), *(line for kind,o in output.get('data', {}).items() if kind.startswith('text') for line in o)])
+    return ''.join([*output.get('text', []),
+                    *(line for kind,o in output.get('data', {}).items() if kind.startswith('text') for line in o)])
 
 def crowded(text):
     "A heading that shares its cell with prose; the title keeps its `>` line and what introduces the page."
@@ -37,22 +44,27 @@ def problems(page):
         yield 'its first prose cell has to be a title (`# ...`), then a line that starts with `> `'
     if page.path.stat().st_size>600_000: yield f'it has {page.path.stat().st_size:,} bytes; 600,000 are allowed'
     for size in picture_sizes(page):
-        if size>100_000: yield f'a picture has {size:,} bytes; 100,000 are allowed: draw it smaller or at fewer dots per inch'
-    for text in filter(crowded, page.prose): yield f'the heading in {text[:60]!r}... shares its cell with prose; give it a cell of its own'
+        if size>100_000:
+            yield f'a picture has {size:,} bytes; 100,000 are allowed: draw it smaller or at fewer dots per inch'
+    for text in filter(crowded, page.prose):
+        yield f'the heading in {text[:60]!r}... shares its cell with prose; give it a cell of its own'
     for code in page.code:
         where = f'the cell {code[:60]!r}...'
         if mixed(code): yield f'{where} imports and does something else; imports stand in a cell of their own'
-        if any(re.match(r'eval:\s*false|skip_exec', o) for o in directives(code)): yield f'{where} never runs; a page shows only what runs'
+        if any(re.match(r'eval:\s*false|skip_exec', o) for o in directives(code)):
+            yield f'{where} never runs; a page shows only what runs'
     for text in [*page.code, *page.prose, *map(as_text, page.outputs)]:
         if found := re.search(r'(?<![\w.~])/(home|root|Users|tmp|var|mnt|work|opt)/\w[\w/.-]*', text):
             yield f'it holds a path of one machine, {found[0]}; print names only'
     for output in page.outputs:
-        if output['output_type']=='error' or 'Traceback (most recent call last)' in as_text(output): yield 'it stores an error; run it again: make pages'
+        if output['output_type']=='error' or 'Traceback (most recent call last)' in as_text(output):
+            yield 'it stores an error; run it again: make pages'
     if not page.module: return
     *folders, room = page.module.split('.')
     if not re.fullmatch(rf"{'/'.join([*folders, ''])}\d\d_{room}", page.name):
-        yield f'it exports {page.module}; it has to lie in the folder of that name, and be called two digits, an underscore and {room}'
-    if not re.fullmatch(r'#\| default_exp [\w.]+', page.code[0].strip()): yield 'its first code cell has to be `#| default_exp` alone'
+        yield f'it exports {page.module}; let it lie in the folder of that name, called two digits, _ and {room}'
+    if not re.fullmatch(r'#\| default_exp [\w.]+', page.code[0].strip()):
+        yield 'its first code cell has to be `#| default_exp` alone'
     if not any(map(lesson, page.lessons)): yield 'it exports and has no lesson that asserts'
     if not page.outputs: yield 'it stores no output; run it: make pages'
 
@@ -64,3 +76,29 @@ def test_page_style(path):
 def test_one_page_one_module():
     twice = [k for k,v in Counter(o.module for o in read_pages() if o.module).items() if v>1]
     assert not twice, f'{twice} are exported by two pages; the second would overwrite the first'
+
+# Pages with lines of more than 120 characters; a page that has none leaves this list
+wide = """
+    00_core 01_config 02_machine 03_processes 04_tokens align/40_depth align/41_mismatch align/42_project
+    align/43_token align/44_manifold align/45_objective analysis/cka analysis/clouds analysis/cosine
+    analysis/times analysis/token_maps app/58_bench app/64_pipeline app/66_watch app/80_report app/81_cli
+    data/10_images data/11_codecs data/12_teachers data/13_store data/14_prepare data/15_batches
+    experiments/ablations experiments/backbones experiments/depth experiments/head_start experiments/next_door
+    experiments/sampling_speed experiments/speed experiments/store experiments/teacher_costs
+    experiments/teachers experiments/tokens flow/30_paths flow/31_solvers flow/32_sample index inside/70_cka
+    inside/71_tsne inside/72_probe nets/20_layers nets/21_unet nets/22_describe score/55_image_files
+    score/56_draw score/60_features score/61_metrics score/67_feature_training training/52_build training/53_run
+    training/54_train tutorials/imagenet tutorials/own_ablation tutorials/sampling
+""".split()
+
+def ruff(*words): return run(scripts/'ruff', 'check', '--no-cache', '--output-format', 'concise', *words)
+
+def test_ruff():
+    done = ruff('tests', '.ci')
+    assert not done.returncode, done.stdout
+    done = ruff('--ignore', 'E501', 'urepa', 'nbs')
+    assert not done.returncode, done.stdout
+
+def test_lines_are_short():
+    done = ruff('--select', 'E501', *[o for o in pages() if name(o) not in wide])
+    assert not done.returncode, done.stdout

@@ -1,5 +1,9 @@
 "A sweep that is killed: its processes end with it, and the next call goes on."
-import json, os, subprocess, time
+import json
+import os
+import subprocess
+import time
+
 import psutil
 from checkout import root, scripts, succeed
 
@@ -16,7 +20,8 @@ rows.long = {"optim.batch_size" = 256}
 
 def test_a_killed_sweep_ends_whole_and_goes_on(tmp_path):
     (tmp_path/'s.toml').write_text(text)
-    words, env = [scripts/'urepa', 'sweep', 's.toml', '--out', 's.json', '--folder', 'runs', '--workers', '1'], dict(os.environ, OMP_NUM_THREADS='1')
+    words, env = [scripts/'urepa', 'sweep', 's.toml', '--out', 's.json', '--folder', 'runs', '--workers',
+                  '1'], dict(os.environ, OMP_NUM_THREADS='1')
     log = tmp_path/'runs'/'s'/'long-0'/'log.jsonl'
     def step(): return len(log.read_text().splitlines()) if log.exists() else 0
     sweep = subprocess.Popen(words, cwd=tmp_path, env=env, stderr=subprocess.DEVNULL)
@@ -31,17 +36,19 @@ def test_a_killed_sweep_ends_whole_and_goes_on(tmp_path):
     succeed(*words, cwd=tmp_path, env=env)
     result = json.loads((tmp_path/'s.json').read_text())
     assert [(o['row'], o['step']) for o in result['scores']]==[('long', 12)] and not result['missing']
-    assert [json.loads(o)['step'] for o in log.read_text().splitlines()]==list(range(1, 13)), 'the log has a hole, or two writers'
+    assert [json.loads(o)['step']
+            for o in log.read_text().splitlines()]==list(range(1, 13)), 'the log has a hole, or two writers'
 
 def test_the_repositorys_own_sweeps_could_begin():
     "All rows but those that say they wait for a store."
     from urepa.core import UserError
-    from urepa.score.sweep import check_row,read_sweep
+    from urepa.score.sweep import check_row, read_sweep
     told = {}
     for path in (root/'nbs'/'experiments').glob('*.toml'):
         sweep = read_sweep(path)
         for row in sweep['rows']:
             try: check_row(sweep, row)
             except UserError as e: told[path.stem, row] = str(e)
-    waiting = {('tokens', o):'is no folder' for o in ('float16', 'int8', 'pca24', 'pca6')} | {('paper_geometry', 'isotropic_repa'):'teacher of a larger grid'}
+    waiting = {('tokens', o):'is no folder' for o in ('float16', 'int8', 'pca24', 'pca6')}
+    waiting['paper_geometry', 'isotropic_repa'] = 'teacher of a larger grid'
     assert not [f'{k}: {v}' for k, v in told.items() if waiting.get(k, '?') not in v]

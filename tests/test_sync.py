@@ -1,9 +1,12 @@
 "Pages, package and README say the same, and all of it is committed."
 import ast
+
 from checkout import copy_to, git, read_pages, root, scripts, succeed
 
+
 def contents(folder):
-    found = [o for part in ('nbs', 'urepa') for o in (folder/part).rglob('*') if o.is_file() and o.suffix in ('.py', '.ipynb')]
+    found = [o for part in ('nbs', 'urepa') for o in (folder/part).rglob('*') if o.is_file()
+             and o.suffix in ('.py', '.ipynb')]
     return {o.relative_to(folder).as_posix():o.read_bytes() for o in found if '.ipynb_checkpoints' not in o.parts}
 
 def test_export_changes_nothing(tmp_path):
@@ -14,7 +17,7 @@ def test_export_changes_nothing(tmp_path):
     for step in ('nbdev-clean', 'nbdev-export'): succeed(scripts/step, cwd=copy)
     here, there = contents(root), contents(copy)
     differ = sorted(o for o in here.keys()|there.keys() if here.get(o)!=there.get(o))
-    assert not differ, f'{differ} are not what the pages export; change the pages (never the package), then: make export'
+    assert not differ, f'{differ} are not what the pages export; change the pages, not the package, then: make export'
 
 def test_everything_is_committed():
     unknown = set(git('ls-files', '--others', '--exclude-standard', 'nbs', 'urepa', 'data', 'tests'))
@@ -23,10 +26,11 @@ def test_everything_is_committed():
 
 def test_readme_is_the_index_page():
     written = succeed(scripts/'python', root/'.ci'/'readme.py', '--print')
-    assert (root/'README.md').read_text(encoding='utf-8')==written, 'README.md differs from nbs/index.ipynb; change the page, then: make export'
+    same = (root/'README.md').read_text(encoding='utf-8')==written
+    assert same, 'README.md differs from nbs/index.ipynb; change the page, then: make export'
 
 def rooms(tree, module):
-    "Modules of the package that a module imports: nbdev writes `from ..core import …`, and `from . import layers` for a neighbour."
+    "What a module imports of the package: `from ..core import …`, and `from . import layers` for a neighbour."
     for o in ast.walk(tree):
         if isinstance(o, ast.ImportFrom) and o.level:
             above = module.split('.')[:-o.level]
@@ -38,10 +42,11 @@ def test_modules_import_only_rooms_before_them():
     pages = {o.module:o.name for o in read_pages() if o.module}
     def tree(module): return ast.parse((root/'urepa'/f"{module.replace('.', '/')}.py").read_text(encoding='utf-8'))
     imported = {o:set(rooms(tree(o), o)) for o in pages}
-    assert {'core', 'nets.layers'}<=imported['nets.unet'], 'no imports were recognised; has nbdev changed how it writes them?'
+    assert {'core', 'nets.layers'}<=imported['nets.unet'], 'no imports were recognised; has nbdev changed?'
     unknown = [f'{pages[o]} imports {used}' for o in pages for used in imported[o] if used not in pages]
     assert not unknown, f'{unknown}, which no page exports'
-    wrong = [f'{pages[o]} imports {pages[used]}' for o in pages for used in imported[o] if digits(pages[used])>=digits(pages[o])]
+    wrong = [f'{pages[o]} imports {pages[used]}' for o in pages for used in imported[o]
+             if digits(pages[used])>=digits(pages[o])]
     assert not wrong, f'{wrong}: a room imports only from rooms before it'
 
 def test_two_digits_are_one_room():

@@ -1,10 +1,20 @@
 "Training as teams run it: in several processes, asked to stop, killed, on a full disk, with steps that are not finite."
-import json, os, shutil, signal, subprocess, sys, time
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
 import psutil
 import pytest
 from checkout import root, scripts, succeed
 
-def logged(folder): return [json.loads(o) for o in (folder/'log.jsonl').read_text().splitlines()] if (folder/'log.jsonl').exists() else []
+
+def logged(folder):
+    return [json.loads(o)
+            for o in (folder/'log.jsonl').read_text().splitlines()] if (folder/'log.jsonl').exists() else []
 
 def steps_kept(folder): return sorted(int(o.name) for o in (folder/'checkpoints').iterdir() if o.name.isdigit())
 
@@ -14,7 +24,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def urepa(tmp_path, monkeypatch, capfd, cache):
-    "The command, in this process: what it printed and complained of; `urepa.refused` for the sentence of what it must not do."
+    "The command, in this process; `urepa.refused` for the sentence of what it must not do."
     from urepa.app.cli import main
     monkeypatch.chdir(tmp_path)
     def call(*words):
@@ -34,28 +44,33 @@ def test_killed_often():
 
 def test_asked_to_end_by_the_system(tmp_path):
     "SIGTERM, as schedulers and shutdowns send it: the run saves where it is, says how to go on, and ends."
-    words = [scripts/'urepa', 'train', 'tiny', '--optim.steps', 100_000, '--run.log-every', 1, '--run.device', 'cpu', '--out', 'run']
+    words = [scripts/'urepa', 'train', 'tiny', '--optim.steps', 100_000, '--run.log-every', 1, '--run.device', 'cpu',
+             '--out', 'run']
     process = subprocess.Popen([str(o) for o in words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     while not logged(tmp_path/'run'): time.sleep(.05)
     process.terminate()
     told = process.communicate(timeout=60)[1]
     step = steps_kept(tmp_path/'run')[-1]
-    assert process.returncode==130 and f'stopped after step {step:,} of 100,000' in told and 'Traceback' not in told, told
+    assert process.returncode==130 and f'stopped after step {step:,} of 100,000' in told, told
+    assert 'Traceback' not in told, told
     assert logged(tmp_path/'run')[-1]['step']==step
 
 def test_a_tracker_hears_what_the_log_holds(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    succeed(scripts/'urepa', 'train', 'tiny', '--optim.steps', 10, '--run.trackers', 'tensorboard', '--run.device', 'cpu', '--out', 'run', cwd=tmp_path)
+    succeed(scripts/'urepa', 'train', 'tiny', '--optim.steps', 10, '--run.trackers', 'tensorboard', '--run.device',
+            'cpu', '--out', 'run', cwd=tmp_path)
     heard = EventAccumulator(str(tmp_path/'run'/'urepa')).Reload()
     for k in ('loss', 'gap', 'gradient'):
-        assert [(o.step, round(o.value, 5)) for o in heard.Scalars(k)]==[(o['step'], round(o[k], 5)) for o in logged(tmp_path/'run')], k
+        assert [(o.step, round(o.value, 5)) for o in heard.Scalars(k)]==[(o['step'], round(o[k], 5))
+                                                                         for o in logged(tmp_path/'run')], k
 
 class Started:
     "A training command in two processes on the CPU."
     def __init__(self, launcher, folder, *words):
         words = [*launcher, 'train', 'tiny', '--run.log-every', 1, '--run.device', 'cpu', '--out', 'two', *words]
         self.told, self.folder = open(folder/'told', 'w+'), folder
-        self.process = subprocess.Popen([str(o) for o in words], cwd=folder, stdout=self.told, stderr=self.told, env=dict(os.environ, ACCELERATE_USE_CPU='1'), start_new_session=True)
+        self.process = subprocess.Popen([str(o) for o in words], cwd=folder, stdout=self.told, stderr=self.told,
+                                        env=dict(os.environ, ACCELERATE_USE_CPU='1'), start_new_session=True)
 
     def until(self, step):
         while not (now := logged(self.folder/'two')) or now[-1]['step']<step:
@@ -63,7 +78,9 @@ class Started:
             time.sleep(.02)
         return self
 
-    def workers(self): return [o for o in psutil.Process(self.process.pid).children(recursive=True) if 'train' in o.cmdline() and any('urepa' in part for part in o.cmdline())]
+    def workers(self):
+        return [o for o in psutil.Process(self.process.pid).children(recursive=True) if 'train' in o.cmdline()
+                and any('urepa' in part for part in o.cmdline())]
 
     def text(self):
         self.process.wait(300)
@@ -71,10 +88,11 @@ class Started:
         return self.told.read()
 
 torchrun = [scripts/'torchrun', '--standalone', '--nproc_per_node', 2, '-m', 'urepa']
-accelerate = [scripts/'accelerate', 'launch', '--multi_gpu', '--num_processes', 2, '--num_machines', 1, '--mixed_precision', 'no', '--dynamo_backend', 'no', '--main_process_port', 0, '--module', 'urepa']
+accelerate = [scripts/'accelerate', 'launch', '--multi_gpu', '--num_processes', 2, '--num_machines', 1,
+              '--mixed_precision', 'no', '--dynamo_backend', 'no', '--main_process_port', 0, '--module', 'urepa']
 
 def test_two_processes_stop_die_and_go_on(urepa, tmp_path):
-    "One of two is asked to stop: both do, after the same step. One is killed: the other says so. One process goes on: the losses of a run in one."
+    "One of two is asked to stop: both do. One is killed: the other says so. One goes on: the losses of a run in one."
     urepa('train', 'tiny', '--run.log-every', 1, '--run.device', 'cpu', '--out', 'one')
     started = Started(torchrun, tmp_path).until(3)
     workers = started.workers()
@@ -93,24 +111,30 @@ def test_two_processes_stop_die_and_go_on(urepa, tmp_path):
     told = urepa('train', 'tiny', '--run.log-every', 1, '--run.device', 'cpu', '--out', 'two', '--resume').err
     assert f'from step {step} to step 20' in told, told
     for a, b in zip(logged(tmp_path/'one'), logged(tmp_path/'two'), strict=True):
-        for k in ('loss', 'velocity', 'token', 'manifold', 'gradient'): assert abs(a[k]-b[k])<1e-4*max(1, abs(a[k])), (k, a, b)
+        for k in ('loss', 'velocity', 'token', 'manifold', 'gradient'):
+            assert abs(a[k]-b[k])<1e-4*max(1, abs(a[k])), (k, a, b)
 
 def test_a_full_disk_ends_no_run(urepa, tmp_path):
-    "A file system of a few megabytes, filled up after the first checkpoint and emptied before the end; then one that stays full."
+    "A file system of a few megabytes, filled after the first checkpoint, emptied before the end; then one kept full."
     disk = tmp_path/'disk'
     disk.mkdir()
-    if os.geteuid() or subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=12m', 'tmpfs', str(disk)], capture_output=True).returncode: pytest.skip('no file system of its own here')
+    if os.geteuid() or subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=12m', 'tmpfs', str(disk)],
+                                      capture_output=True).returncode:
+        pytest.skip('no file system of its own here')
     try:
-        words = ['train', 'tiny', '--run.log-every', 1, '--run.save-every', 5, '--run.keep', 1, '--run.device', 'cpu', '--out', 'disk/run']
+        words = ['train', 'tiny', '--run.log-every', 1, '--run.save-every', 5, '--run.keep', 1, '--run.device', 'cpu',
+                 '--out', 'disk/run']
         refuse_after(urepa, disk, 7, words)
         (disk/'ballast').unlink()
         urepa(*words, '--resume')
         urepa(*[*words[:-1], 'other'])
-        assert [{k:v for k,v in o.items() if k!='seconds'} for o in logged(disk/'run')]==[{k:v for k,v in o.items() if k!='seconds'} for o in logged(tmp_path/'other')]
+        logs = [[{k:v for k,v in o.items() if k!='seconds'} for o in logged(place)]
+                for place in (disk/'run', tmp_path/'other')]
+        assert logs[0]==logs[1]
     finally: subprocess.run(['umount', str(disk)])
 
 def refuse_after(urepa, disk, step, words):
-    "Fill the disk once a step is logged; the run goes on to its end, keeps its old checkpoint, and says that the last could not be written."
+    "Fill the disk once a step is logged; the run ends, keeps its old checkpoint, and says what was not written."
     from urepa.training import run as page
     add = page.Log.add
     def fill(log, row):
@@ -145,7 +169,8 @@ def test_a_config_repeats_a_run(urepa, tmp_path):
 mistakes = {
     'another preset': ('train fashion --out run --resume', 'of the preset tiny, not fashion'),
     'not shared evenly': ('train tiny --out new --optim.grad_accum 3', 'optim.batch_size 16'),
-    'a loss across images': ("train tiny --out new --optim.grad_accum 2 --align.pairs samples", "align.pairs 'samples'"),
+    'a loss across images': ("train tiny --out new --optim.grad_accum 2 --align.pairs samples",
+                             "the loss 'manifold' compares images"),
     'no steps': ('train tiny --out new --optim.steps 0', 'optim.steps is 0'),
     'no line of a log': ('train tiny --out new --run.log-every 0', 'run.log_every is 0'),
     'a store that is none': ('train tiny --data nowhere --out new', 'nowhere is no folder'),
@@ -158,7 +183,8 @@ def test_what_the_machine_lacks(urepa, tmp_path, monkeypatch):
     "bfloat16 without the arithmetic for it, compilation without a compiler: said before anything is built."
     monkeypatch.setattr('torch.ops.mkldnn._is_mkldnn_bf16_supported', lambda: False)
     monkeypatch.setattr(shutil, 'which', lambda *args, **kwargs: None)
-    for option, named in (('--run.precision=bfloat16', '--run.precision float32'), ('--run.compile', '--no-run.compile')):
+    for option, named in (('--run.precision=bfloat16', '--run.precision float32'),
+                          ('--run.compile', '--no-run.compile')):
         told = urepa.refused('train', 'tiny', '--run.device', 'cpu', *option.split('='), '--out', 'new')
         assert named in told, told
         assert not (tmp_path/'new').exists()

@@ -1,8 +1,15 @@
 "What `pip install urepa` brings: every module and the embedded data, usable from any folder."
-import ast, configparser, os, re, sys, zipfile
+import ast
+import configparser
+import os
+import re
+import sys
+import zipfile
 from importlib.metadata import packages_distributions
+
 import pytest
 from checkout import copy_to, root, scripts, succeed
+
 
 def requirements(*keys):
     parser = configparser.ConfigParser(delimiters=['='], interpolation=None)
@@ -13,23 +20,27 @@ def requirements(*keys):
 def imported(tree):
     "Packages that some code imports."
     for o in ast.walk(tree):
-        names = [o.module] if isinstance(o, ast.ImportFrom) and not o.level else [a.name for a in o.names] if isinstance(o, ast.Import) else []
+        names = []
+        if isinstance(o, ast.Import): names = [a.name for a in o.names]
+        if isinstance(o, ast.ImportFrom) and not o.level: names = [o.module]
         yield from {n.split('.')[0] for n in names}-{'urepa', *sys.stdlib_module_names}
 
 def test_imports_are_required():
-    "What a module imports is required; what a function imports when it is called may be optional, and then the tests have it."
+    "What a module imports is required; what a function imports may be optional, and then the tests have it."
     owners, lacking = packages_distributions(), []
     needed, tested = requirements('requirements'), requirements('requirements', 'dev_requirements')
     for module in (root/'urepa').rglob('*.py'):
         for o in ast.parse(module.read_text(encoding='utf-8')).body:
             known = tested if isinstance(o, (ast.FunctionDef, ast.ClassDef)) else needed
-            lacking += [f'{module.name} imports {top}' for top in imported(o) if not {n.lower().replace('_', '-') for n in owners.get(top, [])}&known]
+            lacking += [f'{module.name} imports {top}' for top in imported(o)
+                        if not {n.lower().replace('_', '-') for n in owners.get(top, [])}&known]
     assert not lacking, f'{lacking}, which the requirements of settings.ini lack'
 
 @pytest.fixture
 def wheel(tmp_path):
     copy = copy_to(tmp_path/'checkout')
-    succeed(scripts/'python', '-m', 'pip', 'wheel', '--quiet', '--no-deps', '--no-build-isolation', '--wheel-dir', tmp_path, copy, cwd=tmp_path)
+    succeed(scripts/'python', '-m', 'pip', 'wheel', '--quiet', '--no-deps', '--no-build-isolation', '--wheel-dir',
+            tmp_path, copy, cwd=tmp_path)
     return next(tmp_path.glob('urepa-*.whl'))
 
 def test_wheel(wheel, tmp_path):
@@ -37,13 +48,15 @@ def test_wheel(wheel, tmp_path):
     wanted = {o.relative_to(root).as_posix() for o in (root/'urepa').rglob('*.py')}
     wanted |= {f"urepa/assets/{o.relative_to(root/'data').as_posix()}" for o in (root/'data').rglob('*') if o.is_file()}
     assert wanted<=held, f'the wheel lacks {sorted(wanted-held)}'
-    assert not (extra := sorted(o for o in held if o.split('/')[0]!='urepa' and '.dist-info/' not in o)), f'the wheel also holds {extra}'
+    assert not (extra := sorted(o for o in held if o.split('/')[0]!='urepa'
+                                and '.dist-info/' not in o)), f'the wheel also holds {extra}'
     # An environment with the wheel, and with the other packages of this one but without its link to the checkout
     python, away = tmp_path/'venv'/'bin'/'python', tmp_path/'elsewhere'
     succeed(scripts/'python', '-m', 'venv', '--without-pip', tmp_path/'venv')
     site = next((tmp_path/'venv').glob('lib/python*/site-packages'))
     (site/'others.pth').write_text(str(next(scripts.parent.glob('lib/python*/site-packages')))+'\n')
-    succeed(scripts/'python', '-m', 'pip', '--python', python, 'install', '--quiet', '--no-deps', '--force-reinstall', wheel)
+    succeed(scripts/'python', '-m', 'pip', '--python', python, 'install', '--quiet', '--no-deps', '--force-reinstall',
+            wheel)
     succeed(python, root/'.ci'/'mend_torchvision.py')
     away.mkdir()
     here = dict(cwd=away, env={k:v for k,v in os.environ.items() if k!='PYTHONPATH'})
