@@ -344,6 +344,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                 'urepa/data/images.py'),
                                    'urepa.data.images.StreamReader.__init__': ( 'data/images.html#streamreader.__init__',
                                                                                 'urepa/data/images.py'),
+                                   'urepa.data.images.StreamReader.start_again': ( 'data/images.html#streamreader.start_again',
+                                                                                   'urepa/data/images.py'),
                                    'urepa.data.images.centre_crop': ('data/images.html#centre_crop', 'urepa/data/images.py'),
                                    'urepa.data.images.columns': ('data/images.html#columns', 'urepa/data/images.py'),
                                    'urepa.data.images.dataset_source': ('data/images.html#dataset_source', 'urepa/data/images.py'),

@@ -7,6 +7,7 @@ __all__ = ['generator', 'seeded', 'pick_device', 'to_device', 'compiler', 'has_b
 
 # %% ../nbs/02_machine.ipynb #0351c797
 import hashlib,shutil,time
+from collections.abc import Callable
 import torch
 from torch import Tensor
 from torch.utils._triton import has_triton
@@ -24,10 +25,10 @@ def generator(
 
 # %% ../nbs/02_machine.ipynb #f824d499
 def seeded(
-    make, # Called without arguments
-    *keys:int|str, # Name of the draw
+    make:Callable, # Builds a module; called without arguments
+    *keys:int|str, # Name of the draw, e.g. `seed, 'net'`
 ): # What `make` returned
-    "Build a module from a named seed and leave PyTorch's random state as it was."
+    "Build a module from a named seed and restore PyTorch's random state."
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(generator(*keys).initial_seed())
         return make()
@@ -41,13 +42,14 @@ def pick_device(
         name = 'cuda' if torch.cuda.is_available() else 'mps' if torch.backends.mps.is_available() else 'cpu'
     try: return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as e:
-        raise UserError(f'device {name!r} cannot be used here; choose auto, cpu or a device that `urepa doctor` lists') from e
+        remedy = 'choose auto, cpu or a device that `urepa doctor` lists'
+        raise UserError(f'device {name!r} cannot be used here; {remedy}') from e
 
 def to_device(
-    tensor:Tensor, # On the CPU, or where it shall be
-    device, # Where it shall be
-)->Tensor: # There
-    "To a device; from pinned memory, so that a GPU fetches it while it computes and nobody waits."
+    tensor:Tensor, # On any device
+    device:str|torch.device, # Where to
+)->Tensor: # On `device`
+    "Copy to `device`; asynchronously from pinned memory if it is a GPU."
     if torch.device(device).type!='cuda' or tensor.device.type!='cpu': return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
 
@@ -59,7 +61,7 @@ def compiler()->str|None: # Path of a C++ compiler
 def has_bfloat16(
     device:str|torch.device, # Where to compute
 )->bool:
-    "Whether products of bfloat16 are made there without going through float32 numbers one by one."
+    "Whether a device multiplies bfloat16 matrices itself instead of emulating them."
     kind = torch.device(device).type
     if kind=='cuda': return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.ops.mkldnn._is_mkldnn_bf16_supported() if kind=='cpu' else True
@@ -68,7 +70,7 @@ def matmul_speed(
     device:str, # e.g. `'cpu'`
     dtype:torch.dtype, # Of the numbers
     n:int=1024, # Side of the matrices
-    clock=time.perf_counter, # Tells seconds
+    clock:Callable=time.perf_counter, # Seconds
 )->float: # GFLOP/s, the best of five
     "How fast this machine multiplies matrices."
     a = torch.randn(n, n, device=device).to(dtype)
@@ -87,6 +89,10 @@ def check_machine(
 ):
     "`UserError` where the device lacks what a run asks for."
     kind = torch.device(device).type
-    require(run.precision=='float32' or has_bfloat16(device), f"run.precision is 'bfloat16', which this {kind} device has no arithmetic for; pass --run.precision float32 (urepa doctor tells what there is)")
+    emulated = f"run.precision is 'bfloat16', which this {kind} device has no arithmetic for"
+    remedy = 'pass --run.precision float32 (urepa doctor lists what this machine has)'
+    require(run.precision=='float32' or has_bfloat16(device), f'{emulated}; {remedy}')
     ready = compiler() if kind=='cpu' else kind!='cuda' or has_triton()
-    require(not run.compile or ready, f"run.compile wants {'a C++ compiler' if kind=='cpu' else 'Triton'}, and none is installed here; install {'g++' if kind=='cpu' else 'triton'}, or pass --no-run.compile")
+    needed,name = ('a C++ compiler', 'g++') if kind=='cpu' else ('Triton', 'triton')
+    missing = f'run.compile needs {needed}, and none is installed here'
+    require(not run.compile or ready, f'{missing}; install {name}, or pass --no-run.compile')

@@ -135,7 +135,7 @@ class Moments:
     def covariance(self)->Tensor: # float64 `[d d]`
         "With $n-1$ in the denominator."
         n = self.n
-        require(n>=2, f'{n} row has no covariance; add at least 2' if n else 'no rows have no covariance; add at least 2')
+        require(n>=2, f'a covariance needs at least 2 rows, and {n} came; add more')
         self.flush()
         total = self.total.numpy()[:,None]
         upper = torch.from_numpy(dsyrk(-1/n/(n-1), total, 1/(n-1), self.scatter)).triu()

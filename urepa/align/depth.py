@@ -18,63 +18,90 @@ from ..flow.paths import add_noise,linear_path
 
 # %% ../../nbs/align/40_depth.ipynb #40fe4feb
 class Readout:
-    "How well a linear map turns `h` into `z`, beyond what position tells, from batches: memory does not depend on the number of images."
+    "How well a linear map turns `h` into `z`, beyond position; memory does not depend on the number of images."
     def __init__(self,
         images:int, # How many will come; the first half serves to fit, the second to judge
         ridge:float=.01, # ρ, against features of variance 1
     ):
-        self.images,self.half,self.ridge,self.n = images,images//2,ridge,0
         require(ridge>0, f'ridge {ridge} does not hold the map down; give a number above 0, such as 0.01')
+        self.images = images
+        self.half = images//2
+        self.ridge = ridge
         require(self.half>=2, f'{images} images leave no half to judge by; give at least 4, better some hundreds')
-        self.shift,self.map,self.first,self.last = None,None,None,None
-        self.total,self.products,self.sums = 0.,0.,0. # float64
+        self.n = 0 # images that came
+        self.shift = None # a point near all tokens, `[n d+e]`
+        self.total = 0. # sum of both, measured from there, float64 `[n d+e]`
+        self.products = 0. # sum of h's outer products with both, float64 `[d d+e]`
+        self.map = None # from `solve`
+        self.first = None # guess of the first image that is judged, `[1 n e]`
+        self.last = None # truth of the last, `[1 n e]`
+        self.sums = 0. # squares and cosines, float64 `[4]`
 
     def add(self,
         h:Tensor, # Tokens to read from, `[b n d]`
         z:Tensor, # Tokens to be read, `[b n e]`, at the same positions
-    ): # itself
+    )->'Readout': # This one
         "Take in a batch."
-        require(h.shape[:2]==z.shape[:2], f'tokens {list(h.shape)} cannot be read as {list(z.shape)}; images and positions have to agree')
-        for what,o in (('read from', h), ('to be read', z)): require(bool(o.isfinite().all()), f'tokens {what} hold NaN or infinity; look at the images and at the network that made them')
-        h,z,left = h.float(),z.float(),max(self.half-self.n, 0)
+        shapes = f'tokens {list(h.shape)} cannot be read as {list(z.shape)}'
+        require(h.shape[:2]==z.shape[:2], f'{shapes}; images and positions have to agree')
+        for name,o in (('read from', h), ('to be read', z)):
+            remedy = 'look at the images and at the network that made them'
+            require(bool(o.isfinite().all()), f'tokens {name} hold NaN or infinity; {remedy}')
+        h,z = h.float(),z.float()
+        left = max(self.half-self.n, 0)
         if left: self.fit(h[:left], z[:left])
         if len(h)>left: self.judge(h[left:], z[left:])
         self.n += len(h)
         return self
 
-    def fit(self, h, z):
+    def fit(self,
+        h:Tensor, # `[b n d]`
+        z:Tensor, # `[b n e]`
+    ):
         "Add up what the map is made of."
         both = torch.cat([h, z], -1) # [b n d+e]
         if self.shift is None: self.shift = both.mean(0)
         both = both-self.shift
-        self.total = self.total+both.sum(0).cpu().double() # [n d+e]
-        self.products = self.products+(both[...,:h.shape[-1]].flatten(0, 1).T@both.flatten(0, 1)).cpu().double() # [d d+e]
+        own = both[...,:h.shape[-1]].flatten(0, 1) # [b*n d]
+        self.total = self.total+both.sum(0).cpu().double()
+        self.products = self.products+(own.T@both.flatten(0, 1)).cpu().double()
 
-    def solve(self):
+    def solve(self)->list[Tensor]: # `[d e]`, `[n d]`, `[n e]`
         "The map, and what is subtracted from both sides."
-        n,d = self.half*len(self.total),len(self.products)
-        scatter,mean = self.products-self.total[:,:d].T@self.total/self.half,self.shift.cpu().double()+self.total/self.half
+        n = self.half*len(self.total) # tokens
+        d = len(self.products)
+        scatter = self.products-self.total[:,:d].T@self.total/self.half
+        mean = self.shift.cpu().double()+self.total/self.half
         scale = (scatter.diagonal().clamp(min=0)/(n-1)).sqrt()+1e-6
         weights = torch.linalg.solve(scatter[:,:d]/n+self.ridge*scale.square().diag(), scatter[:,d:]/n)
         return [o.to(self.shift) for o in (weights, mean[:,:d], mean[:,d:])]
 
-    def judge(self, h, z):
+    def judge(self,
+        h:Tensor, # `[b n d]`
+        z:Tensor, # `[b n e]`
+    ):
         "Add up how the map does, and how it does against the image before."
         self.map = self.map or self.solve()
         weights,h_mean,z_mean = self.map
         guess,truth = (h-h_mean)@weights,z-z_mean
         if self.last is None: self.first,self.last = guess[:1].clone(),truth[:0]
-        others = torch.cat([self.last, truth[:-1]])
-        squares = [o.square().sum() for o in (guess-truth, truth)]
-        cosines = [F.cosine_similarity(a, b, dim=-1).sum() for a,b in ((guess, truth), (guess[len(guess)-len(others):], others))]
-        self.sums,self.last = self.sums+torch.stack(squares+cosines).cpu().double(),truth[-1:].clone()
+        before = torch.cat([self.last, truth[:-1]]) # of the first image that is judged there is none
+        wrong,power = (guess-truth).square().sum(),truth.square().sum()
+        cosine = F.cosine_similarity(guess, truth, dim=-1).sum()
+        other = F.cosine_similarity(guess[len(guess)-len(before):], before, dim=-1).sum()
+        self.sums = self.sums+torch.stack([wrong, power, cosine, other]).cpu().double()
+        self.last = truth[-1:].clone()
 
     def scores(self)->dict: # `r2`, `cosine`, `gap`, all on the second half of the images
-        "What was found."
+        "How well the map does."
         require(self.n==self.images, f'{self.n} images came where {self.images} were announced; add them all')
-        count,(wrong,power,cosine,other) = (self.images-self.half)*len(self.total),self.sums.tolist()
-        level = self.shift[:,len(self.products):].square().mean(0).sum().item()*count # beside which rounding errors are nothing
-        require(power>1e-12*level, 'the tokens to be read are the same for all images; give those of a teacher that tells images apart')
+        count = (self.images-self.half)*len(self.total)
+        wrong,power = self.sums[:2].tolist()
+        cosine,other = self.sums[2:].tolist()
+        shift = self.shift[:,len(self.products):]
+        level = shift.square().mean(0).sum().item()*count # rounding errors are small beside it
+        remedy = 'give those of a teacher that tells images apart'
+        require(power>1e-12*level, f'the tokens to be read are the same for all images; {remedy}')
         other += F.cosine_similarity(self.first, self.last, dim=-1).sum().item() # before the first comes the last
         return dict(r2=1-wrong/power, cosine=cosine/count, gap=(cosine-other)/count)
 
@@ -96,7 +123,7 @@ def listed(
 def is_teacher(
     net, # A `UNet` or a `Teacher`
 )->bool:
-    "Whether tokens come from images alone; a diffusion network has `forward_intermediates` of images, times and labels."
+    "Whether blocks are computed from images alone; a diffusion network has `forward_intermediates`."
     return not hasattr(net, 'forward_intermediates')
 
 def block_numbers(
@@ -107,7 +134,8 @@ def block_numbers(
     n = net.depth if is_teacher(net) else net.n_blocks
     blocks = list(range(1, n+1)) if blocks is None else listed(blocks)
     wrong = [o for o in blocks if not (isinstance(o, int) and 1<=o<=n)]
-    require(len(blocks)>0 and not wrong, f'blocks {wrong or blocks} are not in this network of {n} blocks; give numbers from 1 to {n}')
+    foreign = f'blocks {wrong or blocks} are not in this network of {n} blocks'
+    require(len(blocks)>0 and not wrong, f'{foreign}; give numbers from 1 to {n}')
     return blocks
 
 def block_stage(
@@ -130,7 +158,8 @@ def block_batches(
 ): # Yields the tokens of each of the blocks, `[b tokens d]`
     "What blocks make of noisy images, batch after batch."
     blocks = block_numbers(net, blocks)
-    require(isinstance(t, (int, float)) and 0<=t<=1, f'time {t} is out of range; give a number from 0 (the clean image) to 1 (noise)')
+    remedy = 'give a number from 0 (the clean image) to 1 (noise)'
+    require(isinstance(t, (int, float)) and 0<=t<=1, f'time {t} is out of range; {remedy}')
     require(len(images)==len(labels), f'{len(images)} images and {len(labels)} labels; give one label per image')
     noise = torch.randn(images.shape, generator=generator(seed, 'probe')).to(images)
     for x,y,e in zip(images.split(batch), labels.split(batch), noise.split(batch)):
@@ -169,7 +198,8 @@ def probe_blocks(
     seed:int=0, # Names the noise
 )->list[dict]: # A row for each time and block: `block`, `stage`, `t`, `r2`, `cosine`, `gap`
     "Read teacher tokens off every block of a network."
-    require(len(images)==len(labels)==len(tokens), f'{len(images)} images, {len(labels)} labels and {len(tokens)} sets of tokens; give one each per image')
+    counts = f'{len(images)} images, {len(labels)} labels and {len(tokens)} sets of tokens'
+    require(len(images)==len(labels)==len(tokens), f'{counts}; give one each per image')
     blocks,grid = block_numbers(net, blocks),grid or grid_side(tokens.shape[1])
     rows = []
     for t in listed(times):
@@ -187,7 +217,10 @@ def by_block(
 )->dict: # Block → score, averaged over times
     "One number for each block."
     require(len(rows)>0, 'there are no probed blocks to choose from; give the rows of probe_blocks')
-    for o in rows: require(math.isfinite(o.get(score, math.nan)), f"block {o['block']} has no {score} that is a number; choose 'r2', 'cosine' or 'gap', and probe it again if it was not finite")
+    remedy = "choose 'r2', 'cosine' or 'gap', and probe it again if it was not finite"
+    for o in rows:
+        finite = math.isfinite(o.get(score, math.nan))
+        require(finite, f"block {o['block']} has no {score} that is a number; {remedy}")
     blocks = sorted({o['block'] for o in rows})
     groups = [[o[score] for o in rows if o['block']==i] for i in blocks]
     return {i:sum(o)/len(o) for i,o in zip(blocks, groups)}

@@ -44,8 +44,8 @@ def frequency_shares(
 # %% ../../nbs/align/41_mismatch.ipynb #60201366
 def variance_kept(
     tokens:Tensor, # Tokens of many images, `[b n d]`
-    approximation:Tensor, # Something made from fewer numbers, `[b n d]`
-)->float: # At most 1, which is all of it
+    approximation:Tensor, # Of them, `[b n d]`
+)->float: # At most 1
     "Share of the variance between images that an approximation explains."
     tokens,approximation = ((o-o.mean(0)).float() for o in (tokens, approximation))
     return 1 - ((tokens-approximation).square().sum()/tokens.square().sum()).item()

@@ -66,16 +66,17 @@ class PixelCodec:
     def encode(self,
         images:Tensor, # float in [−1, 1], `[b c h w]`
     )->Tensor: # The same
+        "The images themselves."
         return images
 
     def pack(self,
-        moments:Tensor, # From `encode`
+        moments:Tensor, # From `encode`, `[b c h w]`
     )->Tensor: # uint8, same shape
         "As the store keeps them."
         return to_u8(moments)
 
     def draw(self,
-        moments:Tensor, # As stored, uint8
+        moments:Tensor, # As stored, uint8 `[b c h w]`
         generator:torch.Generator|None=None, # Not used
     )->Tensor: # float32, same shape
         "The images."
@@ -83,7 +84,8 @@ class PixelCodec:
 
     def decode(self,
         latents:Tensor, # `[b c h w]`
-    )->Tensor: # Clipped to [−1, 1]
+    )->Tensor: # float32 in [−1, 1], `[b c h w]`
+        "The images, clipped."
         return latents.float().clamp(-1, 1)
 
 # %% ../../nbs/data/11_codecs.ipynb #be336d82
@@ -114,13 +116,13 @@ class VAECodec:
         return torch.cat([found.mean, found.std], 1).float()
 
     def pack(self,
-        moments:Tensor, # From `encode`
+        moments:Tensor, # From `encode`, `[b 2c h w]`
     )->Tensor: # float16, same shape
         "As the store keeps them."
         return moments.half()
 
     def draw(self,
-        moments:Tensor, # From `encode`, or as stored
+        moments:Tensor, # From `encode`, or as stored, `[b 2c h w]`
         generator:torch.Generator|None=None, # On the CPU
     )->Tensor: # float32 `[b c h w]`
         "Latents, scaled."
@@ -153,7 +155,10 @@ def load_codec(
     except Exception as e:
         here = 'is a folder, but not of a diffusers AutoencoderKL'
         nowhere = 'is neither a folder here nor can it be fetched from the hub'
-        remedy = f"give 'pixels', the folder that AutoencoderKL.save_pretrained wrote, or run on a machine with network: hf download {name}"
-        raise UserError(f'the codec {name} {here if Path(name).is_dir() else nowhere} ({str(e).splitlines()[0]}); {remedy}') from e
+        wrong = here if Path(name).is_dir() else nowhere
+        reason = str(e).splitlines()[0]
+        folder = "give 'pixels', the folder that AutoencoderKL.save_pretrained wrote"
+        network = f'run on a machine with network: hf download {name}'
+        raise UserError(f'the codec {name} {wrong} ({reason}); {folder}, or {network}') from e
     if tiled: vae.enable_tiling()
     return VAECodec(vae.to(device), name)

@@ -29,14 +29,18 @@ def read_idx(
     path = Path(path)
     require(path.is_file(), f'{path} does not exist; give the path of a gzip-compressed IDX file')
     found = sha256(path)
-    require(checksum in (None, found), f'{path} has checksum {found[:8]}… instead of {(checksum or "")[:8]}…; it is damaged: restore the file')
+    wrong = f'{path} has checksum {found[:8]}… instead of {(checksum or "")[:8]}…'
+    require(checksum in (None, found), f'{wrong}; it is damaged: restore the file')
     try: data = gzip.decompress(path.read_bytes())
-    except (OSError, EOFError, zlib.error) as e: require(False, f'{path} cannot be decompressed ({e}); it is truncated or no gzip file: restore it')
-    require(len(data)>4 and data[:3]==b'\0\0\x08', f'{path} starts with {data[:4].hex()} instead of 000008..; it is no IDX file of bytes: restore it')
+    except (OSError, EOFError, zlib.error) as e:
+        raise UserError(f'{path} cannot be decompressed ({e}); it is truncated or no gzip file: restore it') from e
+    wrong = f'{path} starts with {data[:4].hex()} instead of 000008..'
+    require(len(data)>4 and data[:3]==b'\0\0\x08', f'{wrong}; it is no IDX file of bytes: restore it')
     axes = data[3]
     shape = np.frombuffer(data[4:4+4*axes], '>i4').tolist()
     expected = 4+4*axes+math.prod(shape)
-    require(len(data)==expected, f'{path} holds {len(data)} bytes where its header promises {expected}; it is truncated: restore it')
+    wrong = f'{path} holds {len(data)} bytes where its header promises {expected}'
+    require(len(data)==expected, f'{wrong}; it is truncated: restore it')
     return np.frombuffer(data, np.uint8, offset=4+4*axes).reshape(shape)
 
 # %% ../../nbs/data/10_images.ipynb #3848b62a
@@ -45,13 +49,13 @@ class_names = ('t-shirt', 'trousers', 'pullover', 'dress', 'coat', 'sandal', 'sh
 @functools.lru_cache(maxsize=2)
 def fashion(
     split:str='train', # `'train'` (60,000) or `'test'` (10,000)
-)->tuple[Tensor, Tensor]: # Images, uint8 `[n 1 32 32]`, and labels, int64 `[n]`; shared by all callers, so not to be written into
+)->tuple[Tensor, Tensor]: # Images, uint8 `[n 1 32 32]`, and labels, int64 `[n]`; shared, so do not write into them
     "Fashion-MNIST (Xiao et al. 2017), padded to 32×32; read once."
     require(split in ('train', 'test'), f"unknown split {split!r}: choose 'train' or 'test'")
     checksums = read_json(asset('fashion_mnist', 'checksums.json'))
     prefix = 'train' if split=='train' else 't10k'
-    names = f'{prefix}-images-idx3-ubyte.gz',f'{prefix}-labels-idx1-ubyte.gz'
-    images,labels = [torch.from_numpy(read_idx(asset('fashion_mnist', o), checksums[o]).copy()) for o in names]
+    def read(name): return torch.from_numpy(read_idx(asset('fashion_mnist', name), checksums[name]).copy())
+    images,labels = read(f'{prefix}-images-idx3-ubyte.gz'),read(f'{prefix}-labels-idx1-ubyte.gz')
     return F.pad(images[:,None], (2, 2, 2, 2)),labels.long()
 
 # %% ../../nbs/data/10_images.ipynb #d5c27e0a
@@ -71,17 +75,20 @@ def to_u8(
 def image_grid(
     images:Tensor, # `[n c h w]` with 1 or 3 channels, uint8, or float in [−1, 1]
     columns:int=10, # Images per row
-    gap:int=2, # White pixels between them
+    padding:int=2, # White pixels between them
     scale:int=1, # Enlarge each pixel to a square of this side
 )->Image.Image: # Grey or RGB
     "Images row by row on one sheet."
-    n,c,h,w = images.shape
+    n,c = images.shape[:2]
     require(n>0 and c in (1, 3), f'{n} images of {c} channels cannot be shown; give at least one, grey or RGB')
     images = (images if images.dtype==torch.uint8 else to_u8(images)).cpu()
-    columns,rows = min(columns, n),-(-n//min(columns, n))
-    sheet = torch.full((rows, columns, c, h+gap, w+gap), 255, dtype=torch.uint8)
-    sheet.view(-1, c, h+gap, w+gap)[:n,:,:h,:w] = images
-    sheet = sheet.permute(0, 3, 1, 4, 2).reshape(rows*(h+gap), columns*(w+gap), c)[:rows*(h+gap)-gap,:columns*(w+gap)-gap]
+    columns = min(columns, n)
+    rows = -(-n//columns)
+    cells = F.pad(images, (0, padding, 0, padding), value=255) # [n c h+padding w+padding]
+    empty = torch.full((rows*columns-n, *cells.shape[1:]), 255, dtype=torch.uint8)
+    sheet = torch.cat([cells, empty]).unflatten(0, (rows, columns))
+    sheet = sheet.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1) # [rows*(h+padding) columns*(w+padding) c]
+    sheet = sheet[:len(sheet)-padding,:sheet.shape[1]-padding]
     sheet = sheet.repeat_interleave(scale, 0).repeat_interleave(scale, 1)
     return Image.fromarray(sheet.squeeze(-1).numpy() if c==1 else sheet.numpy())
 
@@ -92,7 +99,9 @@ def upright(
 )->Image.Image: # 8 bits a channel, `RGB` or `L`
     "An image the way a viewer shows it."
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith(('I', 'F')): image = Image.fromarray((np.asarray(image, np.float64)/257).round().clip(0, 255).astype(np.uint8))
+    if image.mode.startswith(('I', 'F')): # 16 bits
+        bytes_ = (np.asarray(image, np.float64)/257).round().clip(0, 255).astype(np.uint8)
+        image = Image.fromarray(bytes_)
     if 'A' in image.getbands() or 'transparency' in image.info:
         image = image.convert('RGBA')
         image = Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image)
@@ -111,27 +120,28 @@ def centre_crop(
     return image.crop((left, top, left+size, top+size))
 
 # %% ../../nbs/data/10_images.ipynb #2f30b683
-largest = 178_956_970 # Pixels; where Pillow, too, refuses to go on
+largest = 178_956_970 # Pixels; Pillow refuses more, too
 
 def load_image(
     opened:Callable, # Returns an open Pillow image, e.g. `lambda: Image.open(path)`
     size:int, # Pixels per side of the result
     grey:bool=False, # One channel instead of three
 )->Tensor: # uint8 `[c size size]`
-    "One image, decoded, upright and cut."
+    "One image, decoded, upright and cropped."
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         image = opened()
         w,h = image.size
         pixels = max(w*h, round(size*size*max(w, h)/min(w, h)))
-        require(pixels<=largest, f'{w}×{h} pixels would need room for {pixels/1e6:,.0f} million, more than {largest/1e6:,.0f} million; crop it')
+        most = f'more than {largest/1e6:,.0f} million'
+        require(pixels<=largest, f'{w}×{h} pixels would need room for {pixels/1e6:,.0f} million, {most}; crop it')
         array = np.array(centre_crop(upright(image, grey), size))
     return torch.from_numpy(array).reshape(size, size, -1).permute(2, 0, 1).contiguous()
 
 # %% ../../nbs/data/10_images.ipynb #2eb1b03f
 @dataclass(frozen=True)
 class Source:
-    "Labelled images in a fixed order."
+    "Labelled images in a fixed order; any function that returns one is a source of images."
     name:str # As the user gave it
     classes:list # Names, one a label
     length:int|None # Images; `None` where only the end of the stream tells
@@ -155,7 +165,9 @@ def listed_source(
     "A source whose items are known beforehand."
     def read(start, stop):
         for o in items[start:stop]: yield printable(o[0]), o[1], functools.partial(opened, o)
-    def key(): return hashlib.sha256(repr([o[:2] for o in items]).encode('utf-8', 'backslashreplace')).hexdigest()[:16]
+    def key():
+        names = repr([o[:2] for o in items]).encode('utf-8', 'backslashreplace')
+        return hashlib.sha256(names).hexdigest()[:16]
     return Source(name, classes, len(items), read, key)
 
 # %% ../../nbs/data/10_images.ipynb #44426f21
@@ -166,37 +178,43 @@ def walk(
     "All files below, sorted; a loop of links is entered once."
     above = above|{os.path.realpath(folder)}
     for entry in sorted(os.scandir(folder), key=lambda o: o.name):
-        if entry.is_file(): yield Path(entry.path)
-        elif entry.is_dir() and os.path.realpath(entry.path) not in above: yield from walk(Path(entry.path), above)
+        path = Path(entry.path)
+        if entry.is_file(): yield path
+        elif entry.is_dir() and os.path.realpath(path) not in above: yield from walk(path, above)
 
 def titles(
     folder:Path, # Holds the class folders
     names:list, # Their names
 )->list: # What to call them
-    "ImageNet's words for its numbers, where the file that lists them is at hand."
-    listed = [o for o in (folder/'LOC_synset_mapping.txt', folder.parent/'LOC_synset_mapping.txt') if o.is_file()]
+    "ImageNet's words for its numbers, if the file that lists them is found."
+    listed = [o/'LOC_synset_mapping.txt' for o in (folder, folder.parent)]
+    listed = [o for o in listed if o.is_file()]
     lines = listed[0].read_text(encoding='utf-8').splitlines() if listed else []
     words = {o.split()[0]:o.partition(' ')[2].split(',')[0] for o in lines if ' ' in o}
-    told = [words.get(o, o) for o in names]
-    return [f'{title} ({name})' if told.count(title)>1 else title for name,title in zip(names, told)]
+    found = [words.get(o, o) for o in names]
+    return [f'{title} ({name})' if found.count(title)>1 else title for name,title in zip(names, found)]
 
 def folder_source(
     folder:str|Path, # One folder a class
     unlabelled:bool=False, # Take all images, wherever they lie, as one class
 )->Source:
     "Images in folders."
-    folder,is_image = Path(folder),lambda o: o.suffix.lower() in image_suffixes
+    folder = Path(folder)
+    def is_image(path): return path.suffix.lower() in image_suffixes
     groups = [folder] if unlabelled else sorted(Path(o.path) for o in os.scandir(folder) if o.is_dir())
     files = [(o, label) for label,group in enumerate(groups) for o in walk(group) if is_image(o)]
     loose = not unlabelled and any(is_image(o) for o in folder.iterdir())
-    require(files or not loose, f'{folder} holds images without a label; put them into one folder a class, or pass --unlabelled')
+    remedy = 'put them into one folder a class, or pass --unlabelled'
+    require(files or not loose, f'{folder} holds images without a label; {remedy}')
     require(files, f'{folder} holds no images; give a folder with one folder of images a class')
     seen = {}
     for o in groups:
         twin = seen.setdefault(unicodedata.normalize('NFC', o.name).strip(), o)
-        require(twin==o, f'{folder} has the class {printable(o.name)!r} twice, spelt in two ways; put the images of both into one folder')
+        twice = f'{folder} has the class {printable(o.name)!r} twice, spelt in two ways'
+        require(twin==o, f'{twice}; put the images of both into one folder')
     classes = ['image'] if unlabelled else titles(folder, [printable(o.name) for o in groups])
-    return listed_source(str(folder), classes, [(str(f.relative_to(folder)), label, f) for f,label in files], lambda o: Image.open(o[2]))
+    items = [(str(path.relative_to(folder)), label, path) for path,label in files]
+    return listed_source(str(folder), classes, items, lambda o: Image.open(o[2]))
 
 # %% ../../nbs/data/10_images.ipynb #ad55324d
 def read_piece(
@@ -215,13 +233,19 @@ def tar_members(
     "The images of one tar file."
     try:
         with tarfile.open(path, 'r:') as tar: members = [o for o in tar if o.isfile()]
-    except tarfile.TarError as e: raise UserError(f'{path} cannot be read as a tar file ({e}); it is truncated or compressed: fetch it again, or unpack it') from e
+    except tarfile.TarError as e:
+        remedy = 'it is truncated or compressed: fetch it again, or unpack it'
+        raise UserError(f'{path} cannot be read as a tar file ({e}); {remedy}') from e
     end = path.stat().st_size
-    require(all(o.offset_data+o.size<=end for o in members), f'{path} is shorter than its headers promise; it is truncated: fetch it again')
-    labels = {o.name[:-4]:read_piece(path, o.offset_data, o.size).decode().strip() for o in members if o.name.endswith('.cls')}
+    whole = all(o.offset_data+o.size<=end for o in members)
+    require(whole, f'{path} is shorter than its headers promise; it is truncated: fetch it again')
+    texts = [o for o in members if o.name.endswith('.cls')]
+    labels = {o.name[:-4]:read_piece(path, o.offset_data, o.size).decode().strip() for o in texts}
     for o in members:
         stem,suffix = os.path.splitext(o.name)
-        if suffix.lower() in image_suffixes: yield f'{path.name}/{o.name}', labels.get(stem) or Path(o.name).parent.name or path.stem, path, o.offset_data, o.size
+        if suffix.lower() not in image_suffixes: continue
+        label = labels.get(stem) or Path(o.name).parent.name or path.stem
+        yield f'{path.name}/{o.name}', label, path, o.offset_data, o.size
 
 def tar_source(
     folder:str|Path, # A tar file, or a folder that holds some
@@ -235,7 +259,8 @@ def tar_source(
     classes = sorted({o[1] for o in items}, key=int if whole else str)
     if whole: classes = [str(k) for k in range(int(classes[-1])+1)]
     label = {o:k for k,o in enumerate(classes)}
-    return listed_source(str(folder), classes, [(name, label[text], *rest) for name,text,*rest in items], lambda o: Image.open(io.BytesIO(read_piece(*o[2:]))))
+    items = [(name, label[text], *place) for name,text,*place in items]
+    return listed_source(str(folder), classes, items, lambda o: Image.open(io.BytesIO(read_piece(*o[2:]))))
 
 # %% ../../nbs/data/10_images.ipynb #7ab4d8a3
 def read_bytes(
@@ -249,21 +274,33 @@ def columns(
     name:str, # For messages
 )->tuple[str, str]: # The image column and the label column
     "Where images and labels stand."
-    image = [k for k,v in features.items() if type(v).__name__=='Image']
-    label = [k for k,v in features.items() if type(v).__name__=='ClassLabel'] or [k for k in ('label', 'labels') if k in features]
-    require(image, f'{name} has no column of images, only {", ".join(features)}; give a data set with one')
-    require(label, f'{name} has no labels: none of its columns {", ".join(features)} is a ClassLabel or called label; add one')
+    kinds = {k:type(v).__name__ for k,v in features.items()}
+    image = [k for k,kind in kinds.items() if kind=='Image']
+    label = [k for k,kind in kinds.items() if kind=='ClassLabel'] or [k for k in ('label', 'labels') if k in features]
+    known = ', '.join(features)
+    require(image, f'{name} has no column of images, only {known}; give a data set with one')
+    require(label, f'{name} has no labels: none of its columns {known} is a ClassLabel or called label; add one')
     return image[0],label[0]
 
 class StreamReader:
-    "Reads a stream from the front, and goes on where it last stood."
-    def __init__(self, data): self.data,self.rows,self.place = data,iter(data),0
+    "Reads a stream from the front, and continues where it last stood."
+    def __init__(self,
+        data, # Rows, to go through from the front
+    ):
+        self.data = data
+        self.start_again()
+
+    def start_again(self):
+        "Return to the front."
+        self.rows = iter(self.data)
+        self.place = 0 # of the next row
 
     def __call__(self,
         start:int, # First row
         stop:int, # Row after the last
     )->Iterable[dict]:
-        if start<self.place: self.rows,self.place = iter(self.data),0
+        "Some rows."
+        if start<self.place: self.start_again()
         for row in self.rows:
             self.place += 1
             if self.place>start: yield row
@@ -282,8 +319,9 @@ def open_dataset(
         data = load_from_disk(name) if kept else load_dataset(name, split=split, streaming=streaming)
         return data[split] if hasattr(data, 'keys') else data
     except Exception as e: # of any of the libraries below
-        told = str(e).splitlines()[0] if str(e) else type(e).__name__
-        raise UserError(f'the data set {name} (split {split}) cannot be opened: {told}; give the name of one on the hub, or a folder of Parquet, Arrow or image files') from e
+        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
+        remedy = 'give the name of one on the hub, or a folder of Parquet, Arrow or image files'
+        raise UserError(f'the data set {name} (split {split}) cannot be opened: {reason}; {remedy}') from e
 
 def dataset_source(
     name:str, # A data set on the hub, or a folder
@@ -298,11 +336,13 @@ def dataset_source(
     classes = getattr(data.features[label], 'names', None)
     data = data.cast_column(image, Stored(decode=False))
     if classes is None:
-        require(not streaming, f'{name} has labels without names, and a stream cannot be searched for them; open it without streaming')
+        unnamed = f'{name} has labels without names, and a stream cannot be searched for them'
+        require(not streaming, f'{unnamed}; open it without streaming')
         classes = [str(k) for k in range(max(data[label])+1)]
-    rows = StreamReader(data) if streaming else lambda start, stop: data.select(range(start, min(stop, len(data))))
+    stream = StreamReader(data) if streaming else None
     def read(start, stop):
-        for k,o in enumerate(rows(start, stop), start): yield str(k), o[label], functools.partial(read_bytes, o[image])
+        rows = stream(start, stop) if streaming else data.select(range(start, min(stop, len(data))))
+        for k,o in enumerate(rows, start): yield str(k), o[label], functools.partial(read_bytes, o[image])
     return Source(f'hf:{name}', classes, None if streaming else len(data), read, str)
 
 # %% ../../nbs/data/10_images.ipynb #805b0897
@@ -324,6 +364,7 @@ def open_source(
     if name=='fashion': return embedded_source()
     if name.startswith('hf:'): return dataset_source(name[3:], split, streaming)
     path = Path(name)
-    require(path.exists(), f"{name} does not exist; give a folder, a tar file, hf:NAME for a Hugging Face data set, or 'fashion'")
+    choices = "give a folder, a tar file, hf:NAME for a Hugging Face data set, or 'fashion'"
+    require(path.exists(), f'{name} does not exist; {choices}')
     if path.is_file() or any(path.glob('*.tar')): return tar_source(path)
     return folder_source(path, unlabelled)

@@ -190,8 +190,8 @@ class Prepare:
         if not skipped: return
         count = len(skipped)+sum(len(read_json(o)['skipped']) for o in (self.out/'shards').glob('*.json'))
         last = '; '.join(f'{name} ({reason})' for _,name,reason in skipped[:3])
-        allowed = f'more than the {self.tolerance} that are put up with'
-        require(count<=self.tolerance, f'{count} images cannot be read, {allowed}; the last are {last}; mend them, or raise --tolerance')
+        broken = f'{count} images cannot be read, more than the {self.tolerance} that are put up with'
+        require(count<=self.tolerance, f'{broken}; the last are {last}; mend them, or raise --tolerance')
 
 # %% ../../nbs/data/14_prepare.ipynb #7fa4bdc3
 def known_plan(
@@ -272,7 +272,7 @@ def check_space(
     "`UserError` unless the disk has room."
     r = encoder.recipe
     if source.length is None:
-        if show: print('a stream does not tell how many images it has, so the space it needs is not known', file=sys.stderr)
+        if show: print('a stream has no length, so the space it needs is not known', file=sys.stderr)
         return
     sample = encoder.encode(torch.zeros(1, 1 if r.grey else 3, r.image_size, r.image_size, dtype=torch.uint8))
     copies = 2 if r.mirror else 1

@@ -113,7 +113,8 @@ def check_meta(
 )->dict: # The same
     "`UserError` unless this version can read it."
     found = meta.get('version') if isinstance(meta, dict) else None
-    require(isinstance(found, int), f'{folder}/store.json is not that of a store; give a folder that urepa prepare wrote')
+    remedy = 'give a folder that urepa prepare wrote'
+    require(isinstance(found, int), f'{folder}/store.json is not that of a store; {remedy}')
     known = f'this urepa reads up to version {format_version}; update urepa, or prepare the store again'
     require(found<=format_version, f'{folder} is a store of version {found}, and {known}')
     return meta
@@ -186,10 +187,12 @@ class Store:
         if here:
             require(Path(folder).is_dir(), f'{folder} is no folder; give one that urepa prepare wrote')
             remedy = 'run urepa prepare, or run it again to the end'
-            require((Path(folder)/'store.json').exists(), f'{folder} is not a finished store: it has no store.json; {remedy}')
+            finished = (Path(folder)/'store.json').exists()
+            require(finished, f'{folder} is not a finished store: it has no store.json; {remedy}')
         self.meta = check_meta(read_json(self.files.fetch('store.json')), self.name)
         self.shards = self.meta['shards']
-        self.starts = list(itertools.accumulate((o['samples'] for o in self.shards), initial=0)) # first sample of each shard
+        counts = [o['samples'] for o in self.shards]
+        self.starts = list(itertools.accumulate(counts, initial=0)) # first sample of each shard
         self.basis = None # of principal components, if tokens are kept so
         if self.meta.get('basis'): self.basis = load_file(self.files.fetch('basis.safetensors', self.meta['basis']))
         self.loaded = {} # shard → its tensors, mapped
@@ -283,7 +286,8 @@ def problems(
     o = store.shards[k]
     name = o['file']
     path = store.files.fetch(name, o['sha256'])
-    if sha256(path)!=o['sha256']: return [f'{name}: its checksum is not the one it was written with; a byte was changed']
+    changed = f'{name}: its checksum is not the one it was written with; a byte was changed'
+    if sha256(path)!=o['sha256']: return [changed]
     tensors = load_file(path)
     kinds,expected = tensor_kinds(tensors),store.meta['tensors']
     if kinds!=expected: return [f'{name}: holds {kinds}, expected {expected}']

@@ -108,8 +108,9 @@ def small_vit(
 )->VisionTransformer: # 8×8 tokens for a grey image of 32×32
     "The embedded teacher's architecture with fresh weights, drawn without touching the global random state."
     shape = dict(img_size=32, patch_size=4, in_chans=1, num_classes=0, embed_dim=width, depth=depth, num_heads=heads)
+    recipe = dict(mlp_ratio=3, init_values=.1, class_token=False, global_pool='avg', fc_norm=False)
     def make():
-        vit = VisionTransformer(**shape, mlp_ratio=3, init_values=.1, class_token=False, global_pool='avg', fc_norm=False)
+        vit = VisionTransformer(**shape, **recipe)
         vit.patch_embed.proj = conv_stem(width)
         return vit
     return seeded(make, seed, 'teacher')
@@ -168,7 +169,8 @@ def read_teacher(
     remedy = 'restore it, or reinstall urepa'
     require(Path(path).is_file(), f'{path} does not exist; make it with `make_teacher`, or reinstall urepa')
     try: state = load_file(path)
-    except (SafetensorError, OSError) as e: raise UserError(f'{path} cannot be read ({e}); it is damaged: {remedy}') from e
+    except (SafetensorError, OSError) as e:
+        raise UserError(f'{path} cannot be read ({e}); it is damaged: {remedy}') from e
     fits = {k:v.shape for k,v in state.items()}=={k:v.shape for k,v in vit.state_dict().items()}
     require(fits, f'{path} holds other tensors than the embedded teacher has; it is of another version: {remedy}')
     vit.load_state_dict({k:v.float() if v.is_floating_point() else v for k,v in state.items()})
@@ -230,7 +232,8 @@ def read_weights(
         return torch.load(path, map_location='cpu', weights_only=True)
     except Exception as e: # of either library
         reason = ' '.join(f'{type(e).__name__}: {e}'.splitlines()[:1])
-        raise UserError(f'{path} cannot be read as weights ({reason}); fetch it again, or give a .safetensors file') from e
+        remedy = 'fetch it again, or give a .safetensors file'
+        raise UserError(f'{path} cannot be read as weights ({reason}); {remedy}') from e
 
 def fill_weights(
     vit:nn.Module, # Takes the weights
@@ -239,7 +242,8 @@ def fill_weights(
     "Load a file of weights into an architecture."
     remedy = 'name the architecture that the file belongs to'
     try: state = sys.modules[type(vit).__module__].checkpoint_filter_fn(read_weights(path), vit)
-    except (RuntimeError, AttributeError, KeyError) as e: raise UserError(f'{path} does not fit the teacher ({e}); {remedy}') from e
+    except (RuntimeError, AttributeError, KeyError) as e:
+        raise UserError(f'{path} does not fit the teacher ({e}); {remedy}') from e
     own = vit.state_dict()
     state = {k:v for k,v in state.items() if not k.startswith('head.')}
     odd = sorted(own.keys()^state.keys()) or [k for k in own if own[k].shape!=state[k].shape]

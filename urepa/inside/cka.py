@@ -8,6 +8,7 @@ __all__ = ['least_rows', 'check_rows', 'hsic', 'normalised', 'linear_cka', 'line
            'unit_rows', 'nearest_rows', 'shared_pairs', 'mutual_neighbours', 'local_hsic', 'cknna', 'plot_cka']
 
 # %% ../../nbs/inside/70_cka.ipynb #8336e661
+from collections.abc import Callable,Iterable
 from functools import partial
 import torch
 from torch import Tensor
@@ -23,9 +24,12 @@ def check_rows(
 )->tuple[Tensor, Tensor]: # Both, float64
     "Two tables whose rows can be paired."
     x,y = check_features(x),check_features(y)
-    require(len(x)==len(y), f'{len(x)} and {len(y)} rows cannot be paired; give features of the same images in the same order')
+    remedy = 'give features of the same images in the same order'
+    require(len(x)==len(y), f'{len(x)} and {len(y)} rows cannot be paired; {remedy}')
     require(len(x)>=least, f'{len(x)} rows are too few for this estimate; give at least {least}')
-    for o in (x, y): require(bool((o-o.mean(0)).abs().max()>1e-12*o.abs().max()), f'all {len(o)} rows of features are the same; give features that vary')
+    for o in (x, y):
+        varies = bool((o-o.mean(0)).abs().max()>1e-12*o.abs().max())
+        require(varies, f'all {len(o)} rows of features are the same; give features that vary')
     return x,y
 
 # %% ../../nbs/inside/70_cka.ipynb #4bb54fc9
@@ -35,7 +39,8 @@ def hsic(
     debiased:bool=True, # Leave out the similarity of rows to themselves
 )->Tensor: # Scalar; the debiased one may be negative
     "Covariance of the similarities of rows, linear kernel (Gretton et al. 2005; debiased: Song et al. 2012)."
-    n,d,e = *x.shape,y.shape[1]
+    n,d = x.shape
+    e = y.shape[1]
     x,y = x-x.mean(0),y-y.mean(0)
     inner = ((x@x.T)*(y@y.T)).sum() if n*(d+e)<d*e else (x.T@y).square().sum()
     if not debiased: return inner/(n-1)**2
@@ -48,8 +53,9 @@ def normalised(
     xx:Tensor, # HSIC of one with itself
     yy:Tensor, # HSIC of the other with itself
 )->float: # CKA
-    "Divide by what each side scores against itself; below 0 where two sides agree less than chance would have them."
-    require(bool(xx>0) and bool(yy>0), 'too few rows for a debiased estimate: a side appears unrelated to itself; give more rows, or larger batches')
+    "Divide by what each side scores against itself; below 0 if two sides agree less than by chance."
+    few = 'too few rows for a debiased estimate: a side appears unrelated to itself'
+    require(bool(xx>0) and bool(yy>0), f'{few}; give more rows, or larger batches')
     return (xy/(xx*yy).sqrt()).item()
 
 least_rows = 20 # for a debiased CKA; with fewer, its error is as large as what it may say
@@ -58,7 +64,7 @@ def linear_cka(
     x:Tensor, # `[n d]`
     y:Tensor, # `[n e]`
     debiased:bool=True, # `False` is the estimate as first published
-)->float: # 1 on itself; about 0 for unrelated features, if debiased, and then as often below it as above
+)->float: # 1 on itself; if debiased, about 0 for unrelated features, on either side of it
     "Centred kernel alignment with the linear kernel (Kornblith et al. 2019)."
     x,y = check_rows(x, y, least_rows if debiased else 2)
     return normalised(*[hsic(a, b, debiased) for a,b in ((x, y), (x, x), (y, y))])
@@ -80,18 +86,21 @@ def rbf_kernel(
     squared = torch.cdist(x, x).square()
     above = torch.ones_like(squared, dtype=torch.bool).triu(1)
     middle = squared[above].median()
-    require(bool(middle>0), f'more than half of the distances between {len(x)} rows are 0; give features that differ from row to row')
+    remedy = 'give features that differ from row to row'
+    require(bool(middle>0), f'more than half of the distances between {len(x)} rows are 0; {remedy}')
     return torch.exp(-squared/(2*scale**2*middle))
 
 def centred_gram(
     x:Tensor, # `[n d]`
     debiased:bool=True, # Leave out the diagonal
-    kernel=linear_kernel, # Similarity of all pairs of rows
+    kernel:Callable=linear_kernel, # Similarity of all pairs of rows, `[n d]` to `[n n]`
 )->Tensor: # `[n n]`; the sum of the product of two such tables is proportional to their HSIC
     "Similarity of all pairs of rows, centred."
-    n,gram = len(x),kernel(x)
+    n = len(x)
+    gram = kernel(x)
     if debiased: gram.fill_diagonal_(0)
-    rows,whole = gram.sum(1),gram.sum()
+    rows = gram.sum(1)
+    whole = gram.sum()
     if not debiased: return gram-(rows[:,None]+rows)/n+whole/n**2
     gram = gram-(rows[:,None]+rows)/(n-2)+whole/((n-1)*(n-2))
     return gram.fill_diagonal_(0)
@@ -100,10 +109,11 @@ def kernel_hsic(
     x:Tensor, # `[n d]`
     y:Tensor, # `[n e]`
     debiased:bool=True, # Leave out the similarity of rows to themselves
-    kernel=rbf_kernel, # Similarity of all pairs of rows
+    kernel:Callable=rbf_kernel, # Similarity of all pairs of rows, `[n d]` to `[n n]`
 )->Tensor: # Scalar
     "`hsic` with any kernel."
-    n,inner = len(x),(centred_gram(x, debiased, kernel)*centred_gram(y, debiased, kernel)).sum()
+    n = len(x)
+    inner = (centred_gram(x, debiased, kernel)*centred_gram(y, debiased, kernel)).sum()
     return inner/(n*(n-3) if debiased else (n-1)**2)
 
 def rbf_cka(
@@ -113,7 +123,8 @@ def rbf_cka(
     debiased:bool=True, # `False` is the estimate as first published
 )->float: # 1 on itself; about 0 for unrelated features, if debiased
     "Centred kernel alignment with a Gaussian kernel (Kornblith et al. 2019)."
-    (x,y),kernel = check_rows(x, y, least_rows if debiased else 2),partial(rbf_kernel, scale=scale)
+    x,y = check_rows(x, y, least_rows if debiased else 2)
+    kernel = partial(rbf_kernel, scale=scale)
     return normalised(*[kernel_hsic(a, b, debiased, kernel) for a,b in ((x, y), (x, x), (y, y))])
 
 # %% ../../nbs/inside/70_cka.ipynb #bdf8a165
@@ -121,14 +132,17 @@ def check_batch(
     rows:int, # Of a batch
 ):
     "`UserError` where a debiased estimate of a batch would divide by 0."
-    require(rows>=4, f'a batch of {rows} row{"s"*(rows!=1)} is too small for a debiased estimate; give 4 or more in each: choose another size, or leave the last batch out')
+    given = '1 row' if rows==1 else f'{rows} rows'
+    remedy = 'give 4 or more in each: choose another size, or leave the last batch out'
+    require(rows>=4, f'a batch of {given} is too small for a debiased estimate; {remedy}')
 
 def minibatch_cka(
-    batches, # Iterable of pairs: `x [n d]`, `y [n e]`, at least 4 rows each
-    measure=hsic, # `hsic`, or `kernel_hsic` with a kernel
+    batches:Iterable, # Of pairs: `x [n d]`, `y [n e]`, at least 4 rows each
+    measure:Callable=hsic, # `hsic`, or `kernel_hsic` with a kernel
 )->float:
     "Debiased CKA of features that come in batches (Nguyen et al. 2021), each weighed by its rows."
-    sums,rows = torch.zeros(3, dtype=torch.float64),0
+    sums = torch.zeros(3, dtype=torch.float64)
+    rows = 0
     for x,y in batches:
         check_batch(len(x))
         x,y = check_rows(x, y, 4)
@@ -142,7 +156,7 @@ def minibatch_cka(
 def block_grams(
     features:list, # Features of each block of a net, `[n d]` each
     debiased:bool=True, # Leave out the diagonal
-    kernel=linear_kernel, # Similarity of all pairs of rows
+    kernel:Callable=linear_kernel, # Similarity of all pairs of rows, `[n d]` to `[n n]`
 )->Tensor: # `[blocks n*n]`
     "The centred similarities of every block, side by side."
     return torch.stack([centred_gram(o, debiased, kernel).flatten() for o in features])
@@ -151,33 +165,42 @@ def cka_map(
     xs:list, # Features of each block of one net, `[n d]` each
     ys:list, # Features of each block of another, `[n e]` each
     debiased:bool=True, # `False` is the estimate as first published
-    kernel=linear_kernel, # Similarity of all pairs of rows
+    kernel:Callable=linear_kernel, # Similarity of all pairs of rows, `[n d]` to `[n n]`
 )->Tensor: # `[len(xs) len(ys)]`
     "CKA of every block of one net with every block of another; keeps one `[n n]` table for each."
-    require(len(xs)>0 and len(ys)>0, f'{len(xs)} and {len(ys)} blocks make no map; give features of at least one block on either side')
+    remedy = 'give features of at least one block on either side'
+    require(len(xs)>0 and len(ys)>0, f'{len(xs)} and {len(ys)} blocks make no map; {remedy}')
     xs,ys = [[check_rows(o, xs[0], least_rows if debiased else 2)[0] for o in os] for os in (xs, ys)]
     a,b = [F.normalize(block_grams(o, debiased, kernel), dim=1) for o in (xs, ys)] # [blocks n*n]
     return a@b.T
 
 # %% ../../nbs/inside/70_cka.ipynb #732dfea7
 def minibatch_cka_map(
-    batches, # Iterable of pairs: features of each block of one net, and of another, each a list of `[n d]` with at least 4 rows
-    kernel=linear_kernel, # Similarity of all pairs of rows
+    batches:Iterable, # Of pairs: features of each block of one net and of another, `[n d]` each, at least 4 rows
+    kernel:Callable=linear_kernel, # Similarity of all pairs of rows, `[n d]` to `[n n]`
 )->Tensor: # `[blocks blocks]`
     "`cka_map` of features that come in batches, debiased, each weighed by its rows."
-    sums,rows,sides = [torch.zeros(())]*3,0,None
+    cross,own,other = torch.zeros(3) # [], then [blocks blocks], [blocks], [blocks]
+    rows = 0
+    sides = None
     for xs,ys in batches:
-        sides = sides or (len(xs),len(ys))
-        require((len(xs),len(ys))==sides and min(sides)>0, f'a batch of {len(xs)} and {len(ys)} blocks cannot be added to those of {sides[0]} and {sides[1]}; give the same blocks in each, at least one on either side')
-        check_batch(len(xs[0]))
-        xs,ys = [[check_rows(o, xs[0], 4)[0] for o in os] for os in (xs, ys)]
-        n,(a,b) = len(xs[0]),[block_grams(o, kernel=kernel) for o in (xs, ys)] # [blocks n*n]
+        given = len(xs),len(ys)
+        sides = sides or given
+        unlike = f'a batch of {given[0]} and {given[1]} blocks cannot be added to those of {sides[0]} and {sides[1]}'
+        remedy = 'give the same blocks in each, at least one on either side'
+        require(given==sides and min(sides)>0, f'{unlike}; {remedy}')
+        n = len(xs[0])
+        check_batch(n)
+        xs,ys = ([check_rows(o, xs[0], 4)[0] for o in side] for side in (xs, ys))
+        a,b = block_grams(xs, kernel=kernel),block_grams(ys, kernel=kernel) # [blocks n*n]
         rows += n
-        sums = [o+new/(n-3) for o,new in zip(sums, (a@b.T, a.square().sum(1), b.square().sum(1)))]
-    cross,own,other = sums
+        cross = cross+a@b.T/(n-3)
+        own = own+a.square().sum(1)/(n-3)
+        other = other+b.square().sum(1)/(n-3)
     require(cross.ndim==2, 'no batches were given; give features of at least one batch')
     require(rows>=least_rows, f'{rows} rows in all batches are too few for this estimate; give at least {least_rows}')
-    require(bool((own>0).all()) and bool((other>0).all()), 'too few rows for a debiased estimate: a block appears unrelated to itself; give larger batches')
+    few = 'too few rows for a debiased estimate: a block appears unrelated to itself'
+    require(bool((own>0).all()) and bool((other>0).all()), f'{few}; give larger batches')
     return cross/(own[:,None]*other).sqrt()
 
 # %% ../../nbs/inside/70_cka.ipynb #0b649c3b
@@ -190,7 +213,8 @@ def unit_rows(
     require(k>=2, f'{k} neighbours cannot be compared; choose k from 2 on, usually 10')
     x,y = check_rows(x, y, 2)
     least = max(least_rows, 5*k)
-    require(len(x)>=least, f'{len(x)} rows are too few for {k} neighbours, of which chance alone would share {min(k/(len(x)-1), 1):.0%}; give at least {least}, or choose a smaller k')
+    few = f'{len(x)} rows are too few for {k} neighbours, of which chance alone would share {min(k/(len(x)-1), 1):.0%}'
+    require(len(x)>=least, f'{few}; give at least {least}, or choose a smaller k')
     return F.normalize(x, dim=1),F.normalize(y, dim=1)
 
 def nearest_rows(
@@ -209,7 +233,7 @@ def nearest_rows(
 def shared_pairs(
     a:Tensor, # Neighbours on one side, `[n k]`
     b:Tensor, # On the other, `[n k]`
-)->Tensor: # The number i·n+j of every pair (i, j) where j is a neighbour of i on both
+)->Tensor: # The number i·n+j of every pair (i, j) where j is a neighbour of i on both, `[p]`
     "Pairs that both sides call neighbours."
     n = len(a)
     a,b = [(torch.arange(n)[:,None]*n+o).flatten() for o in (a, b)]
@@ -228,13 +252,15 @@ def mutual_neighbours(
 def local_hsic(
     x:Tensor, # `[n d]`
     y:Tensor, # `[n e]`
-    pairs:Tensor, # From `shared_pairs`
+    pairs:Tensor, # From `shared_pairs`, `[p]`
 )->Tensor: # Scalar
     "Unbiased HSIC of two tables of similarities that are 0 outside of `pairs`."
-    n,i,j = len(x),pairs//len(x),pairs%len(x)
-    k,l = (x[i]*x[j]).sum(1),(y[i]*y[j]).sum(1)                             # [pairs]
+    n = len(x)
+    i,j = pairs//n,pairs%n
+    k,l = (x[i]*x[j]).sum(1),(y[i]*y[j]).sum(1) # [pairs]
     both = torch.isin(j*n+i, pairs)
-    into,out = [x.new_zeros(n).index_add(0, index, o) for index,o in ((j, k), (i, l))] # [n], column sums of one, row sums of the other
+    into = x.new_zeros(n).index_add(0, j, k) # [n], column sums of one
+    out = x.new_zeros(n).index_add(0, i, l) # [n], row sums of the other
     return ((k*l)[both].sum()+k.sum()*l.sum()/((n-1)*(n-2))-2*(into@out)/(n-2))/(n*(n-3))
 
 def cknna(
@@ -250,7 +276,7 @@ def cknna(
 
 # %% ../../nbs/inside/70_cka.ipynb #078a3162
 def plot_cka(
-    matrix, # `[rows columns]`, U-Net blocks by teacher blocks; a tensor or nested lists
+    matrix:Tensor, # U-Net blocks by teacher blocks, `[rows columns]`; nested lists will do
     stages:list[str], # Stage of each row: `'encoder'`, `'middle'` or `'decoder'`
     columns:list|None=None, # Names of the columns; by default numbers from 1
     title:str='CKA of U-Net and teacher', # What the figure shows
@@ -263,7 +289,8 @@ def plot_cka(
     rows,width = matrix.shape
     if ax is None: _,ax = plt.subplots(figsize=(1.6+.5*width, 1.2+.36*rows), layout='constrained')
     seaborn.heatmap(matrix.numpy(), vmin=0, vmax=1, cmap='magma', annot=matrix.numel()<=120, fmt='.2f',
-                    annot_kws=dict(size=8), cbar_kws=dict(label='CKA'), ax=ax, xticklabels=columns or list(range(1, width+1)),
+                    annot_kws=dict(size=8), cbar_kws=dict(label='CKA'), ax=ax,
+                    xticklabels=columns or list(range(1, width+1)),
                     yticklabels=[f'{stage} {i}' for i,stage in enumerate(stages, 1)])
     for i in range(1, rows):
         if stages[i]!=stages[i-1]: ax.axhline(i, color='white', lw=3)

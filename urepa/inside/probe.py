@@ -8,19 +8,18 @@ __all__ = ['linear_readout', 'neighbour_accuracy', 'cosine_between', 'readouts',
            'attention_distances', 'plot_times']
 
 # %% ../../nbs/inside/72_probe.ipynb #7c8c0ebf
+from collections.abc import Callable,Iterable
 import torch
+from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
-from ..core import COLORS,require
-from ..tokens import grid_side
 from ..align.depth import block_batches,block_numbers,block_stage,is_teacher,listed
-from ..flow.paths import linear_path
-from ..tokens import Moments
-from safetensors import safe_open
-from ..core import sha256
-from ..data.teachers import load_teacher,teacher_path
+from ..core import COLORS,require,sha256
 from ..data.images import fashion,to_model
+from ..data.teachers import load_teacher,teacher_path
+from ..flow.paths import linear_path
+from ..tokens import Moments,grid_side
 
 # %% ../../nbs/inside/72_probe.ipynb #802b20f1
 def linear_readout(
@@ -30,9 +29,10 @@ def linear_readout(
 )->float: # Share of hits
     "Accuracy of a logistic regression on frozen features."
     mean,std = train[0].mean(0),train[0].std(0)+1e-6
-    x,test_x = [(o-mean)/std for o in (train[0], test[0])]
+    x,test_x = ((o-mean)/std for o in (train[0], test[0]))
     classes = int(train[1].max())+1
-    weight,bias = x.new_zeros(classes, x.shape[1], requires_grad=True),x.new_zeros(classes, requires_grad=True) # where the features are
+    weight = x.new_zeros(classes, x.shape[1], requires_grad=True) # of the features' type and device
+    bias = x.new_zeros(classes, requires_grad=True)
     opt = torch.optim.LBFGS([weight, bias], max_iter=100, history_size=20, line_search_fn='strong_wolfe')
     def loss():
         opt.zero_grad()
@@ -43,7 +43,7 @@ def linear_readout(
     return (F.linear(test_x, weight, bias).argmax(1)==test[1]).float().mean().item()
 
 def neighbour_accuracy(
-    train:tuple[Tensor, Tensor], # Features `[n d]` and labels `[n]` to look among
+    train:tuple[Tensor, Tensor], # Features `[n d]` and labels `[n]` that vote
     test:tuple[Tensor, Tensor], # The same, to count hits on
     k:int=20, # Neighbours that vote
 )->float: # Share of hits
@@ -65,7 +65,7 @@ def cosine_between(
 
 # %% ../../nbs/inside/72_probe.ipynb #069dd2fb
 def readouts(
-    encode, # Images `[b 1 32 32]` in [−1, 1] → features `[b d]`
+    encode:Callable, # Images `[b 1 32 32]` in [−1, 1] to features `[b d]`
     limit:int=60_000, # Training images to fit on
 )->dict: # `linear` and `neighbours`, shares of hits
     "What features tell about the labels of the test split."
@@ -73,22 +73,25 @@ def readouts(
         images,labels = fashion(split)
         return torch.cat([encode(to_model(o)) for o in images[:limit].split(500)]),labels[:limit]
     train,test = features('train', limit),features('test', 10_000)
-    return dict(linear=round(linear_readout(train, test), 4), neighbours=round(neighbour_accuracy(train, test), 4))
+    linear,neighbours = linear_readout(train, test),neighbour_accuracy(train, test)
+    return dict(linear=round(linear, 4), neighbours=round(neighbours, 4))
 
 def measure_teacher(
-    name:str, # For `load`
+    name:str, # For `load_teacher`
 )->dict: # Readouts, cosines between images and, where there are weights, how they were made
-    "Everything this page tells about one teacher."
+    "Readouts and cosines of one teacher."
     teacher = load_teacher(name)
     same,other = cosine_between(teacher(to_model(fashion('test')[0][:1000])))
-    row = readouts(lambda x: teacher(x).mean(1))|dict(cosine_same_position=round(same, 4), cosine_other_position=round(other, 4))
+    cosines = dict(cosine_same_position=round(same, 4), cosine_other_position=round(other, 4))
+    row = readouts(lambda x: teacher(x).mean(1))|cosines
     if name=='random': return row
     path = teacher_path(name.removeprefix('embedded-'))
-    with safe_open(path, 'pt') as f: return row|dict(training=dict(sorted(f.metadata().items())), sha256=sha256(path))
+    with safe_open(path, 'pt') as f: training = dict(sorted(f.metadata().items()))
+    return row|dict(training=training, sha256=sha256(path))
 
 # %% ../../nbs/inside/72_probe.ipynb #c75e9371
 def pooled_blocks(
-    batches, # Of tokens by block, e.g. from `block_batches`
+    batches:Iterable, # Of tokens by block, e.g. from `block_batches`
 )->list[Tensor]: # Mean token of each image in each block, `[n d]` each
     "One vector per image and block, in the CPU's memory."
     parts = [[o.float().mean(1).cpu() for o in tokens] for tokens in batches]
@@ -105,15 +108,20 @@ def label_readouts(
     path=linear_path, # The path that the network was trained on
 )->list[dict]: # A row for each time and block: `block`, `stage`, `t`, `linear`, `neighbours`
     "Read labels off every block of a network that is not told them."
-    labels,blocks,half,rows = torch.as_tensor(labels),block_numbers(net, blocks),len(images)//2,[]
+    labels = torch.as_tensor(labels)
+    blocks = block_numbers(net, blocks)
+    half = len(images)//2
+    rows = []
     require(k>=1, f'{k} neighbours cannot vote; give at least 1, such as 20')
-    require(half>max(k, 1), f'{len(images)} images leave {half} to look among, too few for {k} neighbours; give more than {2*k+1}')
+    few = f'{len(images)} images leave {half} to look among, too few for {k} neighbours'
+    require(half>max(k, 1), f'{few}; give more than {2*k+1}')
     unknown = torch.full_like(labels, 0 if is_teacher(net) else net.config.n_classes)
     labels = labels.cpu()
     for t in listed(times):
         for i,o in zip(blocks, pooled_blocks(block_batches(net, images, unknown, t, blocks, path, seed=seed))):
             fit,judge = (o[:half], labels[:half]),(o[half:], labels[half:])
-            rows.append(dict(block=i, stage=block_stage(net, i), t=t, linear=linear_readout(fit, judge), neighbours=neighbour_accuracy(fit, judge, k)))
+            found = dict(linear=linear_readout(fit, judge), neighbours=neighbour_accuracy(fit, judge, k))
+            rows.append(dict(block=i, stage=block_stage(net, i), t=t, **found))
     return rows
 
 # %% ../../nbs/inside/72_probe.ipynb #c4116c32
@@ -122,19 +130,21 @@ def effective_rank(
 )->float: # From 1 to their number
     "Number of equal directions that would be spread as widely."
     values = values.double()
-    require(bool(values.isfinite().all()), f'{int((~values.isfinite()).sum())} of {len(values)} eigenvalues are NaN or infinite; find out what broke the features')
+    bad = int((~values.isfinite()).sum())
+    require(bad==0, f'{bad} of {len(values)} eigenvalues are NaN or infinite; find out what broke the features')
     require(bool((values>0).any()), f'none of {len(values)} eigenvalues is above 0; give features that vary')
     shares = values.clamp(min=0)/values.clamp(min=0).sum() # rounding may leave a zero slightly negative
     return torch.exp(-torch.xlogy(shares, shares).sum()).item()
 
 def block_spectra(
-    batches, # Of tokens by block, e.g. from `block_batches`
+    batches:Iterable, # Of tokens by block, e.g. from `block_batches`
 )->list[Tensor]: # Falling eigenvalues of the covariance of each block's tokens, `[d]` each
     "How much variance each direction of a block holds."
     moments = None
     for tokens in batches:
         moments = moments or [Moments() for _ in tokens]
-        require(len(tokens)==len(moments), f'a batch of {len(tokens)} blocks follows one of {len(moments)}; give the same blocks in each')
+        follows = f'a batch of {len(tokens)} blocks follows one of {len(moments)}'
+        require(len(tokens)==len(moments), f'{follows}; give the same blocks in each')
         for m,o in zip(moments, tokens): m.add(o.flatten(0, 1))
     require(moments is not None, 'no batches were given; give tokens of at least one batch')
     return [torch.linalg.eigvalsh(o.covariance()).flip(0).clamp(min=0) for o in moments]
@@ -193,7 +203,9 @@ def attention_distances(
     sums,batches = 0.,block_batches(net, images, labels, t, None, path, batch, seed)
     for part in images.split(batch):
         with WatchAttention() as watch: next(batches)
-        require(watch.reaches, 'this network computes attention step by step, where it cannot be watched; a ViT of timm does so unless it was made after timm.layers.set_fused_attn(True)')
+        hidden = 'this network computes attention step by step, where it cannot be watched'
+        remedy = 'a ViT of timm does so unless it was made after timm.layers.set_fused_attn(True)'
+        require(watch.reaches, f'{hidden}; {remedy}')
         sums = sums+torch.stack(watch.reaches)*len(part)
     return sums/len(images)
 
@@ -204,15 +216,18 @@ def plot_times(
     score:str='neighbours', # `'neighbours'` or `'linear'`
     title:str='', # What is shown
 ):
-    "Score of every block against time, from noise at the left to the image at the right; bands are the range over seeds."
-    require(rows and all(score in o for o in rows), f"there is no {score!r} to draw; give rows of label_readouts, and 'neighbours' or 'linear'")
+    "Score of every block against time, noise at the left; bands are the range over seeds."
+    remedy = "give rows of label_readouts, and 'neighbours' or 'linear'"
+    require(rows and all(score in o for o in rows), f'there is no {score!r} to draw; {remedy}')
     for i in sorted({o['block'] for o in rows}):
         mine = [o for o in rows if o['block']==i]
         times = sorted({o['t'] for o in mine}, reverse=True)
         values = [[o[score] for o in mine if o['t']==t] for t in times]
-        color,same = COLORS[mine[0]['stage']],[o['block'] for o in rows if o['stage']==mine[0]['stage']]
-        dash = ('-', '--', '-.', ':')[(i-min(same))%4]
-        ax.plot(times, [sum(v)/len(v) for v in values], dash, color=color, lw=1.4, label=f"{mine[0]['stage']} {i}")
+        stage = mine[0]['stage']
+        color = COLORS[stage]
+        first = min(o['block'] for o in rows if o['stage']==stage)
+        dash = ('-', '--', '-.', ':')[(i-first)%4]
+        ax.plot(times, [sum(v)/len(v) for v in values], dash, color=color, lw=1.4, label=f'{stage} {i}')
         ax.fill_between(times, [min(v) for v in values], [max(v) for v in values], color=color, alpha=.12, lw=0)
     ax.set(xlabel='time $t$', xlim=(1, 0))
     ax.set_title(title, fontsize=9)
