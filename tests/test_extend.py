@@ -1,15 +1,20 @@
 "Parts of one's own, used without a change to the package."
 import hashlib
 
+import pytest
 import torch
 from PIL import Image
 from torch import nn
 
 from urepa.config import presets, replace_fields
+from urepa.core import UserError
 from urepa.data.batches import TrainingData
 from urepa.data.images import Source
 from urepa.data.prepare import Recipe, prepare
 from urepa.data.teachers import teacher_fingerprint
+from urepa.training.build import load_build
+from urepa.training.run import Run
+from urepa.training.train import train
 
 
 def stripes(n):
@@ -72,3 +77,30 @@ def test_a_metric_of_ones_own(tmp_path):
     text = compare([tmp_path/'a.json', tmp_path/'b.json'], tmp_path/'both.png')
     assert f'{row.title}: b against a' in text
     assert ('autoencoder', 'means') in measures(grouped(read_scores(tmp_path/'a.json')))
+
+own_loss = """import urepa
+
+def length(aligned):
+    return (aligned.h.norm(dim=-1)-SIZE).square().mean()
+
+def build(config, **options):
+    parts = urepa.build(config, **options)
+    parts.objective.terms.append(urepa.Term('length', .1, length))
+    return parts
+"""
+
+def test_loss_of_ones_own(tmp_path, capfd):
+    "A file adds a term: it is in the bar and the log, a resumed run keeps it, and a loss that is not finite is named."
+    def builder(size):
+        path = tmp_path/'mine.py'
+        path.write_text(own_loss.replace('SIZE', size))
+        return load_build(path)
+    options = {'optim.steps':10, 'run.log_every':5, 'run.save_every':5, 'run.device':'cpu', 'align.manifold':0.}
+    config = replace_fields(presets['tiny'], options)
+    run = Run(train(config, tmp_path/'run', until=5, build=builder('1.')))
+    assert 'length=' in capfd.readouterr().err
+    train(config, run.folder, resume=True, show=False)
+    assert [o['step'] for o in run.log if o['length']>0]==[5, 10] and 'is executed' in capfd.readouterr().err
+    assert run.net().step==10
+    with pytest.raises(UserError, match=r'were not finite \(in length, gradient\)'):
+        train(replace_fields(config, {'run.log_every':10}), tmp_path/'odd', show=False, build=builder("float('nan')"))

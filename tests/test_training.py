@@ -170,7 +170,7 @@ mistakes = {
     'another preset': ('train fashion --out run --resume', 'of the preset tiny, not fashion'),
     'not shared evenly': ('train tiny --out new --optim.grad_accum 3', 'optim.batch_size 16'),
     'a loss across images': ("train tiny --out new --optim.grad_accum 2 --align.pairs samples",
-                             "align.pairs 'samples'"),
+                             "the loss 'manifold' compares images"),
     'no steps': ('train tiny --out new --optim.steps 0', 'optim.steps is 0'),
     'no line of a log': ('train tiny --out new --run.log-every 0', 'run.log_every is 0'),
     'a store that is none': ('train tiny --data nowhere --out new', 'nowhere is no folder'),

@@ -75,7 +75,8 @@ class Run:
 
 # %% ../../nbs/training/53_run.ipynb #3e074ded
 decided_by_data = (
-    'data.codec', 'data.scale', 'data.bias', 'model.in_channels', 'model.image_size', 'model.n_classes', 'align.teacher')
+    'data.codec', 'data.scale', 'data.bias',
+    'model.in_channels', 'model.image_size', 'model.n_classes', 'align.teacher')
 
 @patch
 def check_config(
@@ -130,7 +131,8 @@ def builder(
         require(plain, f'{self.folder} was trained without {source}; leave --build out, or choose another folder')
         return given or build
     same = source is None or source.read_bytes()==own.read_bytes()
-    require(same, f'{self.folder} was trained with another build.py than {source}; leave --build out, or choose another folder')
+    require(same, f'{self.folder} was trained with another build.py than {source}; '
+            'leave --build out, or choose another folder')
     return run_build(own, sha256(own))
 
 @patch

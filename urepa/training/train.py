@@ -207,8 +207,9 @@ def plan(
     world,first,seen = processes.world,state.step,optim.steps*optim.batch_size
     begin = f'from step {first:,}' if first else 'from the start'
     devices = '1 device' if world==1 else f'{world} devices'
-    copies = 'weights split over the processes (FSDP2)' if state.config.run.fsdp else 'a copy of the weights in each (DDP)'
-    copies = '' if world==1 else f', {copies}'
+    copies = ''
+    if world>1: copies = ', a copy of the weights in each process (DDP)'
+    if world>1 and state.config.run.fsdp: copies = ', weights split over the processes (FSDP2)'
     share = f'{check_parts(state.config, world)} a device × {devices} × {optim.grad_accum} accumulated'
     return '\n'.join([
         f'{out}: {begin} to step {optim.steps:,}, on {processes.device}',
@@ -364,7 +365,7 @@ def train(
     until:int|None=None, # Stop after this step, as Ctrl-C would
     show:bool=True, # What is planned, and a progress bar
     watch:Callable|None=None, # `watch(run folder, step)`, called in the main process when a picture or a score is due
-    build:Callable=build, # `build(config, data=…, device=…)` makes the parts; the file of `load_build` is kept with the run
+    build:Callable=build, # Makes the parts, as `build(config, data=…, device=…)`; from `load_build`, its file is kept
 )->Path: # The run folder
     "Train with U-REPA, in one process or many; a killed run loses at most the steps since its last checkpoint."
     start,run,processes = time.perf_counter(),Run(out, new=True),Processes(config.run.device)
