@@ -126,7 +126,7 @@ def read_sweep(
     check_sweep(sweep, path)
     configs = {}
     for row in sweep['rows']:
-        twin = configs.setdefault(row_config(sweep, row, 0), row)
+        with error_context(f'{path}: row {row!r}'): twin = configs.setdefault(row_config(sweep, row, 0), row)
         require(twin==row, f'{path}: rows {twin!r} and {row!r} are the same run; change one of them or leave it out')
     return sweep
 
