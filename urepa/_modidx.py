@@ -228,6 +228,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'urepa.config.Config.__post_init__': ('config.html#config.__post_init__', 'urepa/config.py'),
                               'urepa.config.Data': ('config.html#data', 'urepa/config.py'),
                               'urepa.config.Model': ('config.html#model', 'urepa/config.py'),
+                              'urepa.config.OnResume': ('config.html#onresume', 'urepa/config.py'),
                               'urepa.config.Optim': ('config.html#optim', 'urepa/config.py'),
                               'urepa.config.Range': ('config.html#range', 'urepa/config.py'),
                               'urepa.config.Range.holds': ('config.html#range.holds', 'urepa/config.py'),
