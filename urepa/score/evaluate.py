@@ -27,7 +27,7 @@ from ..core import UserError,progress,require,sha256,write_atomic
 from ..data.images import fashion
 from ..machine import generator
 from ..processes import Processes
-from .draw import Sampler,rows,shares
+from .draw import Sampler,rows,shares,with_options
 from .features import feature_nets
 from .image_files import Images
 from .metrics import Statistics,frechet_distance,inception_score,kernel_estimate
@@ -571,7 +571,7 @@ def how_to_draw(
     given:dict, # Fields of `Sampling`, perhaps from a file
 )->Sampling:
     "How a score draws: `scoring`, but for what is given."
-    return dataclasses.replace(scoring, **{k:tuple(v) if isinstance(v, list) else v for k,v in given.items()})
+    return with_options(scoring, given)
 
 always_named = 'solver', 'steps', 'guidance', 'interval', 'seed' # in a result, also where they are as usual
 
