@@ -21,9 +21,8 @@ from ..flow.paths import Flow
 from ..flow.sample import sample
 from ..flow.solvers import solvers,spacings
 from ..nets.unet import UNet
-from ..score.compare import markdown_table,or_dash
 from ..score.draw import codec_of,record_name
-from ..score.evaluate import reference_name,score_table
+from ..score.evaluate import markdown_table,or_dash,reference_name,score_table
 from ..training.checkpoint import put_in_place,seal
 from ..training.run import Loaded,Run
 

@@ -22,9 +22,9 @@ from ..data.teachers import load_teacher
 from ..flow.paths import flow_of
 from ..inside.cka import cka_map,plot_cka
 from ..machine import generator
-from ..score.compare import comparison_figure,grouped,in_words,or_dash,read_scores
+from ..score.compare import comparison_figure,grouped,in_words,read_scores
 from ..score.draw import draw
-from ..score.evaluate import score_table
+from ..score.evaluate import or_dash,score_table
 from ..tokens import resize_tokens
 from ..training.run import Loaded,Run
 
