@@ -38,7 +38,9 @@ class CosineSimilarity(torch.autograd.Function):
         def pull(x, other, norm): # gradient of x, [... d]
             along = torch.where(norm>1e-6, gradient*value/norm**2, 0.)
             return (other*(gradient/(na*nb))[...,None]).addcmul_(x, along[...,None], value=-1)
-        return (pull(a, b, na) if ctx.needs_input_grad[0] else None, pull(b, a, nb) if ctx.needs_input_grad[1] else None)
+        for_a = pull(a, b, na) if ctx.needs_input_grad[0] else None
+        for_b = pull(b, a, nb) if ctx.needs_input_grad[1] else None
+        return for_a,for_b
 
 # %% ../../nbs/align/43_token.ipynb #63242753
 def token_loss(
