@@ -300,7 +300,7 @@ class Config:
     align: Align = field(default_factory=Align)
     optim: Optim = field(default_factory=Optim)
     run: Run = field(default_factory=Run)
-    explicit: tuple = field(default=(), init=False, repr=False, compare=False) # Names of fields set on purpose
+    explicit = () # Names of fields set on purpose; not a field itself
 
     def __post_init__(self):
         d,a,o = self.data,self.align,self.optim
@@ -448,7 +448,7 @@ def field_names(
     config:Config=Config(), # Any config
 )->list[str]: # `'align.manifold'`, …
     "The path of every field."
-    parts = {o.name:getattr(config, o.name) for o in dataclasses.fields(config) if o.name!='explicit'}
+    parts = {o.name:getattr(config, o.name) for o in dataclasses.fields(config)}
     return [f'{name}.{o.name}' for name,part in parts.items() for o in dataclasses.fields(part)]
 
 def check_field(
@@ -519,7 +519,7 @@ def to_dict(
     config:Config, # Any config
 )->dict: # Nested plain values
     "As JSON wants it."
-    return {k:v for k,v in dataclasses.asdict(config).items() if k!='explicit'}
+    return dataclasses.asdict(config)
 
 def from_dict(
     values:dict, # What `to_dict` returned, perhaps through JSON
