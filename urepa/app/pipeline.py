@@ -184,7 +184,7 @@ def export(
     "Write a run as a pipeline, with a model card."
     run,folder = Path(run),Path(folder)
     require(not folder.exists(), f'{folder} already exists; choose another folder, or remove it')
-    net,config,step,_ = Run(run).net(step)
+    net,config,step,*_ = Run(run).net(step)
     pipe = UREPAPipeline(net, getattr(codec_of(config.data, 'cpu'), 'vae', None), config.optim.path, config.optim.prediction, config.data.labelled>0)
     partial = folder.with_name(f'{folder.name}.partial')
     shutil.rmtree(partial, ignore_errors=True)
