@@ -169,7 +169,8 @@ def sample(
     from urepa.processes import Processes
     from urepa.score.draw import sample_files
     processes = Processes(how.device, timedelta(days=7))
-    try: sample_files(run, out, count, how, step, processes=processes)
+    try:
+        with processes.name_lost_peer(): sample_files(run, out, count, how, step, processes=processes)
     except KeyboardInterrupt:
         raise KeyboardInterrupt('stopped, what is drawn is kept; repeat the command to continue') from None
     if processes.main: print(f'{count:,} images in {out}')

@@ -612,7 +612,7 @@ def score_run(
     run,how = Path(run),how_to_draw(sampling)
     check_count(count)
     check_metrics(metrics)
-    sampler = Sampler(run, how, step)
+    sampler = Sampler(run, how, step, processes)
     references = [open_reference(reference, net, sampler.shape) for net in nets or fashion_nets()]
     images = Images(draw_shared(sampler, count, show, processes))
     labels = sampler.labels(0, count) if sampler.known else None
