@@ -382,7 +382,7 @@ def bench(
 ):
     "Measure a training step beside a literal one: images a second, share of the machine's peak, memory."
     from urepa.app.bench import bench as run_bench
-    run_bench(out, student, teacher, batch, device, growth, turns)
+    run_bench(out, student=student, teacher=teacher, batch=batch, device=device, growth=growth, turns=turns)
     print(f'{out} is written')
 
 # %% ../../nbs/app/81_cli.ipynb #d9d3c259
