@@ -31,7 +31,7 @@ export:  ## write the package from the pages, the README from the index page, an
 	@$(bin)/python .ci/readme.py
 	@$(bin)/python .ci/checksums.py
 
-pages:   ## run the pages and store what they show, two at a time; PAGES="nbs/43_align.ipynb" chooses, FLAGS=slow runs slow cells too
+pages:   ## run the pages and store what they show, two at a time; PAGES="nbs/align/43_token.ipynb" chooses, FLAGS=slow runs slow cells too
 	@.ci/install dev
 	@$(bin)/python .ci/pages.py --flags "$(FLAGS)" $(PAGES)
 

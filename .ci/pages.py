@@ -1,6 +1,6 @@
 """Runs pages, each in a process of its own, two at a time, and stores in them what their cells show.
 
-    pages.py [--flags "slow cuda net"] [nbs/43_align.ipynb ...]      without names: every page
+    pages.py [--flags "slow cuda net"] [nbs/align/43_token.ipynb ...]      without names: every page
 
 A page that fails keeps what it showed before; the last line counts, and the exit status tells."""
 import argparse

@@ -159,3 +159,19 @@ def test_demo(urepa, tmp_path):
     page = (tmp_path/'demo'/'report.html').read_text(encoding='utf-8')
     assert 'data:image/png;base64,' in page, 'the report needs files beside it'
     assert not [o for o in ('src="http', "src='http", '<link') if o in page], 'the report needs files beside it'
+
+wider = """
+from urepa import UNet
+from urepa.training.build import build as usual
+
+def net(config): return UNet(**dict(vars(config.model), width=64))
+def build(config, **options): return usual(config, net=net, **options)
+"""
+
+def test_a_network_of_ones_own(urepa, tmp_path):
+    "Trained, sampled and described, with the file kept in the run folder."
+    (tmp_path/'wider.py').write_text(wider)
+    urepa.good('train', 'tiny', '--optim.steps', '5', '--build', 'wider.py', '--out', 'run')
+    (tmp_path/'wider.py').rename(tmp_path/'moved.py')
+    urepa.good('sample', 'run', '--count', '4', '--steps', '1', '--out', 'images.npz')
+    assert urepa.good('info', 'tiny', '--build', 'moved.py')!=urepa.good('info', 'tiny')

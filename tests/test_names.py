@@ -8,7 +8,6 @@ from checkout import scripts, succeed
 import urepa
 
 names = [o for o in urepa.__all__ if o!='__version__']
-coming = {'Flow', 'Term', 'build', 'Run'}
 rooms = {o.name for o in pkgutil.iter_modules(urepa.__path__)}
 
 def fresh(code):
@@ -25,7 +24,6 @@ def test_no_name_is_that_of_a_room():
 def test_every_name_is_there():
     lacking = [f'{o} in {urepa._home[o]}' for o in names
                if not hasattr(importlib.import_module(f'urepa.{urepa._home[o]}'), o)]
-    lacking = [o for o in lacking if o.split()[0] not in coming]
     assert not lacking, f'{lacking} are handed on by urepa and do not exist'
 
 def test_names_are_the_same_whatever_was_imported_before():

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['any_count', 'count', 'any_weight', 'positive', 'finite', 'share', 'decay', 'on_resume', 'carried', 'scoring', 'sizes',
-           'latents', 'dinov2', 'unaligned', 'fast', 'sit', 'dit', 'grey', 'presets', 'Range', 'fits', 'kind_name',
-           'hints', 'check_value', 'Checked', 'Data', 'Model', 'Align', 'Optim', 'Run', 'Config', 'Sampling', 'Size',
-           'variants', 'size_presets', 'ladder_presets', 'preset', 'field_names', 'check_field', 'field_value',
-           'annotation', 'choices', 'may_change', 'mark_explicit', 'set_fields', 'replace_fields', 'to_dict',
-           'from_dict', 'differences', 'nearest_preset']
+           'latents', 'dinov2', 'unaligned', 'fast', 'sit', 'dit', 'grey', 'presets', 'Range', 'OnResume', 'fits',
+           'kind_name', 'hints', 'check_value', 'Checked', 'Data', 'Model', 'Align', 'Optim', 'Run', 'Config',
+           'Sampling', 'Size', 'variants', 'size_presets', 'ladder_presets', 'preset', 'field_names', 'check_field',
+           'field_value', 'annotation', 'choices', 'may_change', 'mark_explicit', 'set_fields', 'replace_fields',
+           'to_dict', 'from_dict', 'differences', 'nearest_preset']
 
 # %% ../nbs/01_config.ipynb #4684c5f8
 import dataclasses,math
@@ -42,7 +42,10 @@ positive = Range('a finite number above 0', 0, math.inf, open_below=True, open_a
 finite = Range('a finite number', -math.inf, math.inf, open_below=True, open_above=True)
 share = Range('a number from 0 to 1', 0, 1)
 decay = Range('a number from 0 to below 1', 0, 1, open_above=True)
-on_resume = 'may change when a run goes on'
+class OnResume:
+    "Marks a field that may change when a run goes on."
+
+on_resume = OnResume()
 
 # %% ../nbs/01_config.ipynb #e45665fa
 def fits(
@@ -80,6 +83,8 @@ def check_value(
     kind, # As the field is annotated
 ):
     "`UserError` unless the value is of the field's type and in its range."
+    chosen = get_args(kind) if get_origin(kind) is Literal else ()
+    require(not chosen or value in chosen, f'{name} is {value!r}; {nearest(str(value), map(str, chosen))}')
     require(fits(value, kind), f'{name} is {value!r}; expected {kind_name(kind)}')
     for o in getattr(kind, '__metadata__', ()):
         if isinstance(o, Range): require(o.holds(value), f'{name} is {value}; give {o.words}')
@@ -295,7 +300,7 @@ class Config:
     align: Align = field(default_factory=Align)
     optim: Optim = field(default_factory=Optim)
     run: Run = field(default_factory=Run)
-    explicit: tuple = field(default=(), init=False, repr=False, compare=False) # Names of fields set on purpose
+    explicit = () # Names of fields set on purpose; not a field itself
 
     def __post_init__(self):
         d,a,o = self.data,self.align,self.optim
@@ -438,7 +443,7 @@ def field_names(
     config:Config=Config(), # Any config
 )->list[str]: # `'align.manifold'`, …
     "The path of every field."
-    parts = {o.name:getattr(config, o.name) for o in dataclasses.fields(config) if o.name!='explicit'}
+    parts = {o.name:getattr(config, o.name) for o in dataclasses.fields(config)}
     return [f'{name}.{o.name}' for name,part in parts.items() for o in dataclasses.fields(part)]
 
 def check_field(
@@ -509,7 +514,7 @@ def to_dict(
     config:Config, # Any config
 )->dict: # Nested plain values
     "As JSON wants it."
-    return {k:v for k,v in dataclasses.asdict(config).items() if k!='explicit'}
+    return dataclasses.asdict(config)
 
 def from_dict(
     values:dict, # What `to_dict` returned, perhaps through JSON

@@ -67,7 +67,8 @@ def read_json(
     path = Path(path)
     require(path.is_file(), f'{path} does not exist; check the path')
     try: return json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as e: raise UserError(f'{path} is not valid JSON ({e}); it may be truncated: write it again') from e
+    except ValueError as e:
+        raise UserError(f'{path} is not valid JSON ({e}); it may be truncated: write it again') from e
 
 # %% ../nbs/00_core.ipynb #26d415b6
 def sha256(
@@ -104,7 +105,9 @@ def revision()->str|None: # e.g. `'1a2b3c4'`, with `'+'` when files differ; `Non
     "The commit this code stands at."
     checkout = Path(urepa.__file__).parent.parent
     if not (checkout/'.git').exists(): return None
-    def git(*words): return subprocess.run(['git', '-C', checkout, *words], capture_output=True, text=True, check=True).stdout.strip()
+    def git(*words):
+        done = subprocess.run(['git', '-C', checkout, *words], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
     try: name,changed = git('rev-parse', '--short', 'HEAD'),git('status', '--porcelain', '--', 'urepa')
     except (OSError, subprocess.CalledProcessError): return None
     return f'{name}+' if changed else name

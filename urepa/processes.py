@@ -126,4 +126,4 @@ class Processes:
             if self.world==1 or not lost: raise
             raise UserError(f'process {self.rank+1} of {self.world} stops because another one has ended or cannot be '
                             f'reached, whose own message tells why if it had time for one (here: {told}); '
-                            'start all of them again with --resume') from e
+                            'start all of them again (urepa train: with --resume)') from e

@@ -10,31 +10,34 @@ from functools import partial
 from pathlib import Path
 from ..config import Config
 from ..core import require,write_atomic
-from ..score.evaluate import score_run
-from ..training.checkpoint import step_name
 from ..data.images import image_grid
 from ..score.draw import codec_of,draw
+from ..score.evaluate import score_run
+from ..training.checkpoint import step_name
 
 # %% ../../nbs/app/66_watch.ipynb #fc6acfe0
 def watch(
     config:Config, # Of the run
     out:Path, # Run folder
     step:int, # A checkpoint of it
-    grid:int=8, # Images per side of the grid
+    side:int=8, # Images per side of the sheet
     count:int=500, # Images that are scored
 ):
-    "Draw a grid into RUN/samples, and add a quick score to RUN/results.json, each when it is due."
+    "Draw a sheet into RUN/samples, and add a quick score to RUN/results.json, each when it is due."
     run,device = config.run,config.run.device
     if run.sample_every and step%run.sample_every==0:
-        images,_ = draw(out, grid**2, step, device=device)
-        with write_atomic(out/'samples'/f'{step_name(step)}.png') as partial: image_grid(images, grid).save(partial, format='PNG')
+        images,_ = draw(out, side**2, step, device=device)
+        path = out/'samples'/f'{step_name(step)}.png'
+        with write_atomic(path) as partial: image_grid(images, side).save(partial, format='PNG')
     if run.score_every and step%run.score_every==0: score_run(out, count, step, device=device)
 
 def watcher(
     config:Config, # Of the run
 ): # For `train`, `None` where nothing is to be watched
     "What a run calls after a checkpoint."
-    d,run = config.data,config.run
-    require(not run.score_every or not (d.store or d.images), f'run.score_every is {run.score_every}, but quick scores compare with the embedded images; set it to 0 and score the checkpoints of other sets with urepa evaluate')
-    if run.sample_every: codec_of(d, 'cpu') # complains now, not at the first grid
+    data,run = config.data,config.run
+    embedded = not data.store and not data.images
+    require(embedded or not run.score_every, f'run.score_every is {run.score_every}, but quick scores compare with the '
+        'embedded images; set it to 0 and score the checkpoints of other sets with urepa evaluate')
+    if run.sample_every: codec_of(data, 'cpu') # refuses a codec that is missing now, not at the first sheet
     return partial(watch, config) if run.sample_every or run.score_every else None

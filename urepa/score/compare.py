@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['not_compared', 'palette', 'read_result', 'read_scores', 'same_but_seed', 'grouped', 'circumstances', 'check_alike',
            'Measure', 'common_nets', 'measures', 'distances', 'by_seed', 'Point', 'curve', 'Change', 'separated',
-           'steps_to', 'percent', 'reading', 'in_words', 'last_scores', 'spread', 'or_dash', 'markdown_table',
-           'comparison_table', 'steps_table', 'draw_curves', 'scale_axis', 'comparison_figure', 'verdict',
-           'changes_between', 'row_figure', 'remarks', 'compare']
+           'steps_to', 'percent', 'reading', 'in_words', 'last_scores', 'spread', 'comparison_table', 'steps_table',
+           'draw_curves', 'scale_axis', 'comparison_figure', 'verdict', 'changes_between', 'row_figure', 'remarks',
+           'compare']
 
 # %% ../../nbs/score/65_compare.ipynb #4c54bbe3
 import dataclasses,math
@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 from ..config import Sampling,differences,from_dict
 from ..core import COLORS,read_json,require,write_atomic
-from .evaluate import ScoreRow,found,result_metrics,result_nets,score_table
+from .evaluate import ScoreRow,found,markdown_table,or_dash,result_metrics,result_nets,score_table
 from ..training.run import Run
 
 # %% ../../nbs/score/65_compare.ipynb #007f8b48
@@ -272,19 +272,6 @@ def spread(
     "Mean, and half the range of the seeds."
     mean = sum(values)/len(values)
     return f'{mean:.4g}' if len(values)==1 else f'{mean:.4g} ± {(max(values)-min(values))/2:.2g}'
-
-def or_dash(
-    value:float|None,
-    digits:int=4, # That are shown
-)->str:
-    "A number, or a dash for none."
-    return '–' if value is None else f'{value:.{digits}g}'
-
-def markdown_table(
-    rows:list[list[str]], # The head first
-)->str:
-    "Rows as Markdown."
-    return '\n'.join('| '+' | '.join(o)+' |' for o in (rows[0], ['---']*len(rows[0]), *rows[1:]))
 
 def comparison_table(
     groups:dict, # From `grouped`

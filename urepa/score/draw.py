@@ -86,12 +86,13 @@ def load_drawn(
     run:str|Path|Loaded, # Run folder, an exported one, or what this function returned
     step:int|None=None, # Checkpoint; the newest by default
     average:str='', # As `Sampling.average`
+    processes:Processes|None=None, # All that load it; one of them verifies the weights
 )->Loaded:
     "A network to draw from, and what it is."
     if isinstance(run, Loaded): return run
     run = Path(run)
     if (run/'model_index.json').exists(): return load_published(run, step, average)
-    return Run(run).net(step, average)
+    return Run(run).net(step, average, processes=processes)
 
 # %% ../../nbs/score/56_draw.ipynb #0a56c001
 def with_options(
@@ -143,8 +144,9 @@ class Sampler:
         run:str|Path|Loaded, # Run folder, one that `urepa export` wrote, or a network that is loaded
         how:Sampling=Sampling(), # How images are drawn
         step:int|None=None, # Checkpoint; the newest by default
+        processes:Processes|None=None, # As for `load_drawn`
     ):
-        self.net,self.config,self.step,self.checkpoint = load_drawn(run, step, how.average)
+        self.net,self.config,self.step,self.checkpoint = load_drawn(run, step, how.average, processes)
         check_sampling(how, self.config)
         self.how = how
         self.known = self.config.data.labelled>0 # whether the run knows labels
@@ -254,7 +256,7 @@ def sample_files(
     processes = processes or Processes(how.device, timedelta(days=7)) # shares may take unlike times
     rank,world = processes.rank,processes.world
     require(world<=n, f'{world} processes for {n} images; start no more processes than there are images')
-    sampler = Sampler(run, dataclasses.replace(how, device=str(processes.device)), step)
+    sampler = Sampler(run, dataclasses.replace(how, device=str(processes.device)), step, processes)
     plan = dict(n=n, **sampler.record())
     left = open_output(writer, plan)
     processes.wait()

@@ -8,8 +8,8 @@ __all__ = ['standard', 'found', 'reserved', 'always_named', 'Features', 'kept_in
            'stored_array', 'stored_statistics', 'read_statistics', 'reference_name', 'Reference', 'open_reference',
            'read_reference', 'read_arrays', 'Metric', 'spatial_distance', 'kernel_pair', 'coverage', 'class_score',
            'score', 'real_score', 'split_half_score', 'class_accuracy', 'check_count', 'check_metrics', 'score_images',
-           'evaluate', 'ScoreRow', 'result_nets', 'result_metrics', 'score_table', 'net_remarks', 'result_remarks',
-           'describe', 'how_to_draw', 'sampling_record', 'draw_shared', 'score_run']
+           'evaluate', 'ScoreRow', 'result_nets', 'result_metrics', 'score_table', 'or_dash', 'markdown_table',
+           'net_remarks', 'result_remarks', 'describe', 'how_to_draw', 'sampling_record', 'draw_shared', 'score_run']
 
 # %% ../../nbs/score/62_evaluate.ipynb #9da34ef4
 import dataclasses,json,zipfile
@@ -517,6 +517,19 @@ def score_table(
         table.append(ScoreRow('classifier', found.key, found.title, result['found'], result['found_floor']))
     return table
 
+def or_dash(
+    value:float|None,
+    digits:int=4, # That are shown
+)->str:
+    "A number, or a dash for none."
+    return '–' if value is None else f'{value:.{digits}g}'
+
+def markdown_table(
+    rows:list[list[str]], # The head first
+)->str:
+    "Rows as Markdown."
+    return '\n'.join('| '+' | '.join(o)+' |' for o in (rows[0], ['---']*len(rows[0]), *rows[1:]))
+
 def net_remarks(
     net:str, # Its name
     result:dict, # From `evaluate`
@@ -561,8 +574,7 @@ def describe(
     head = f"{result['count']:,} images against {reference['source']}{against}"
     lines = [f"{head:60}{'samples':>10}{'real images':>14}"]
     for o in score_table(result):
-        real = '–' if o.real is None else f'{o.real:.4g}'
-        lines.append(f'{o.title:60}{o.value:10.4g}{real:>14}')
+        lines.append(f'{o.title:60}{o.value:10.4g}{or_dash(o.real):>14}')
     for net in result_nets(result): lines += net_remarks(net, result)
     return '\n'.join(lines+result_remarks(result))
 
@@ -612,7 +624,7 @@ def score_run(
     run,how = Path(run),how_to_draw(sampling)
     check_count(count)
     check_metrics(metrics)
-    sampler = Sampler(run, how, step)
+    sampler = Sampler(run, how, step, processes)
     references = [open_reference(reference, net, sampler.shape) for net in nets or fashion_nets()]
     images = Images(draw_shared(sampler, count, show, processes))
     labels = sampler.labels(0, count) if sampler.known else None

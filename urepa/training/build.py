@@ -80,7 +80,7 @@ def build(
         made = seeded(lambda: net(config), seed, 'net')
         projector = None
         if align.weight:
-            shape = teacher or teacher_shape(config, made, data)
+            with torch.device('cpu'): shape = teacher or teacher_shape(config, made, data) # may load a small teacher
             projector = seeded(lambda: build_projector(config, made, shape), seed, 'projector')
         objective = Objective(
             made, projector, flow, align.block, align.weight, terms=terms_of(align), schedule=align.schedule,

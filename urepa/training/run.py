@@ -20,6 +20,7 @@ from ..data.batches import TrainingData
 from ..config import Config,differences,from_dict,may_change,nearest_preset,set_fields,to_dict
 from ..core import UserError,provenance,read_json,require,sha256,write_atomic,write_json
 from .ema import combine,named_decay,posthoc_weights
+from ..processes import Processes
 from .build import build,load_build
 from .checkpoint import check_fit,checkpoints,checksums,latest,load_weights,step_name,verify,weights_file
 
@@ -268,27 +269,32 @@ def check_average(
 def newest(
     self:Run,
     files:list|None=None, # Which of its files are to be read; `None` for all
+    processes:Processes|None=None, # All that are to read it: the first looks, and tells the others
 )->Path|None: # `None` if there is none
     "The newest checkpoint that is whole; says so where a newer one is damaged."
-    found,broken = latest(self.folder/'checkpoints', files)
+    main = processes is None or processes.main
+    found,broken = latest(self.folder/'checkpoints', files) if main else (None, [])
     for o in broken: print(f'passed over: {o}', file=sys.stderr)
-    return found
+    step = int(found.name) if found else -1
+    if processes: step = processes.broadcast(step)
+    return None if step<0 else self.folder/'checkpoints'/step_name(step)
 
 @patch
 def checkpoint(
     self:Run,
     step:int|None=None, # The newest whole one by default
     files:list|None=None, # Which of its files are to be read; `None` for all
+    processes:Processes|None=None, # As for `newest`
 )->Path:
     "A checkpoint, verified; `UserError` if it is not there, or damaged."
     if step is None:
-        found = self.newest(files)
+        found = self.newest(files, processes)
         require(found is not None, f'{self.folder} has no checkpoint yet; train further')
         return found
     found = self.folder/'checkpoints'/step_name(step)
     require(found.exists(), f'{self.folder} has no checkpoint at step {step}, only {self.steps}; '
             'choose one of these or train further')
-    verify(found, files)
+    if processes is None or processes.main: verify(found, files)
     return found
 
 class Loaded(NamedTuple):
@@ -317,15 +323,17 @@ def net(
     step:int|None=None, # Which checkpoint; the newest whole one by default
     average:str='', # One of `optim.averages`, or another power function put together from those; empty for `optim.ema`
     build:Callable|None=None, # As for `train`, if it is not from a file
+    processes:Processes|None=None, # All that load it; one of them verifies the file
 )->Loaded:
     "The network of a run, as it is sampled from."
     config = self.config
     check_average(average, config.optim.averages)
     name = f'ema-{average}' if average in config.optim.averages else 'ema'
-    checkpoint = self.checkpoint(step, [weights_file(name)])
+    checkpoint = self.checkpoint(step, [weights_file(name)], processes)
     step = int(checkpoint.name)
     net = self.builder(build)(set_fields(config, {'align.weight':0.})).net # no teacher is looked for
-    weights = self.posthoc_average(step, average) if average and name=='ema' else load_weights(checkpoint, name)
+    weights = load_weights(checkpoint, name, check=False)
+    if average and name=='ema': weights = self.posthoc_average(step, average)
     check_fit(weights, net, f'{checkpoint}/{name}')
     net.load_state_dict(weights)
     return Loaded(net.eval(), config, step, checksums(checkpoint)[weights_file(name)])

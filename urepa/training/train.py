@@ -23,7 +23,7 @@ from ..machine import check_machine
 from .build import build
 from ..processes import Processes
 from ..nets.describe import describe,macs_in_words
-from .checkpoint import Writer,files_of,load_checkpoint,snapshot,step_name
+from .checkpoint import Writer,files_of,load_checkpoint,snapshot
 from .run import Log,Run,check_parts,check_trackers,trackers
 
 # %% ../../nbs/training/54_train.ipynb #45b84fac
@@ -166,14 +166,12 @@ def resume_from(
 )->State: # The same `state`; at step 0 if nothing was saved yet
     "Continue from the newest checkpoint that is whole; `UserError` where all are damaged."
     processes = state.processes
-    whole = run.newest(files_of(modules(state), state.optimizer)) if processes.main else None
-    step = processes.broadcast(int(whole.name) if whole else -1)
-    if step<0:
+    checkpoint = run.newest(files_of(modules(state), state.optimizer), processes)
+    if checkpoint is None:
         require(not run.steps, f'{run.folder} has checkpoints and none of them is whole; nothing was changed: '
                 'bring one back from a copy, or train into another folder')
         return state
-    checkpoint = run.folder/'checkpoints'/step_name(step)
-    state.step,extra = load_checkpoint(checkpoint, modules(state), state.optimizer, check=processes.main)
+    state.step,extra = load_checkpoint(checkpoint, modules(state), state.optimizer, check=False) # `newest` did
     state.sums = {k:torch.tensor(v, dtype=torch.float64, device=processes.device) for k,v in extra['sums'].items()}
     state.skipped_in_a_row = extra.get('skipped_in_a_row', 0)
     state.ema.step = state.step
