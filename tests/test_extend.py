@@ -12,6 +12,7 @@ from urepa.data.batches import TrainingData
 from urepa.data.images import Source
 from urepa.data.prepare import Recipe, prepare
 from urepa.data.teachers import teacher_fingerprint
+from urepa.score.draw import draw
 from urepa.training.build import load_build
 from urepa.training.run import Run
 from urepa.training.train import train
@@ -104,3 +105,67 @@ def test_loss_of_ones_own(tmp_path, capfd):
     assert run.net().step==10
     with pytest.raises(UserError, match=r'were not finite \(in length, gradient\)'):
         train(replace_fields(config, {'run.log_every':10}), tmp_path/'odd', show=False, build=builder("float('nan')"))
+
+own_prediction = """import urepa
+from urepa.flow.paths import Prediction, starts_infinitely_fast, velocity_target
+
+backwards = Prediction(
+    'backwards', lambda path, x, t, answer: -answer,
+    lambda path, data, noise, t: -velocity_target(path, data, noise, t), starts_infinitely_fast)
+
+def build(config, **options):
+    parts = urepa.build(config, **options)
+    parts.objective.flow = urepa.Flow(prediction=backwards)
+    return parts
+"""
+
+def test_prediction_of_ones_own(tmp_path):
+    "A network that predicts the velocity backwards learns as one that predicts it, and is sampled by its own flow."
+    (tmp_path/'mine.py').write_text(own_prediction)
+    options = {'optim.steps':5, 'run.log_every':5, 'run.device':'cpu', 'optim.lr':1e-6, 'align.weight':0.}
+    config = replace_fields(presets['tiny'], options)
+    plain = Run(train(config, tmp_path/'plain', show=False))
+    mine = Run(train(config, tmp_path/'mine', show=False, build=load_build(tmp_path/'mine.py')))
+    # at the start both answer 0, which is as wrong in one direction as in the other
+    assert abs(plain.log[0]['velocity']-mine.log[0]['velocity'])<1e-3
+    x = torch.randn(2, 1, 32, 32)
+    assert torch.equal(mine.net().flow.velocity(x, x, torch.rand(2)), -x)
+    assert draw(mine.folder, 4, steps=2)[0].shape==(4, 1, 32, 32)
+
+own_network = """import urepa
+from torch import nn
+from types import SimpleNamespace
+
+class Small(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        m = config.model
+        self.config = SimpleNamespace(in_channels=m.in_channels, image_size=m.image_size, n_classes=m.n_classes)
+        self.down = nn.Conv2d(m.in_channels, 32, 8, stride=8)
+        self.up = nn.ConvTranspose2d(32, m.in_channels, 8, stride=8)
+        self.label = nn.Embedding(m.n_classes+1, 32)
+    def block_index(self, block): return 1
+    def block_grid(self, block): return self.config.image_size//8
+    def block_width(self, block): return 32
+    def forward(self, x, t, y): return self.forward_intermediates(x, t, y)[0]
+    def forward_intermediates(self, x, t, y, indices=(), stop_early=False):
+        h = self.down(x)+self.label(y)[..., None, None]+t[:, None, None, None]
+        return self.up(h.relu()), [h.flatten(2).mT for _ in indices]
+
+def build(config, **options): return urepa.build(config, net=Small, **options)
+"""
+
+def test_network_of_ones_own(urepa, tmp_path):
+    "One file takes a network through every command: it is trained, drawn from, scored, reported, and goes on."
+    (tmp_path/'mine.py').write_text(own_network)
+    words = ['train', 'tiny', '--build', 'mine.py', '--out', 'run', '--run.device', 'cpu', '--optim.steps']
+    urepa.good(*words, 10)
+    assert (tmp_path/'run'/'build.py').read_text()==own_network
+    (tmp_path/'mine.py').unlink() # the run has its own
+    urepa.good('train', 'tiny', '--out', 'run', '--run.device', 'cpu', '--optim.steps', 20, '--resume')
+    assert Run(tmp_path/'run').steps[-1]==20 and type(Run(tmp_path/'run').net().net).__name__=='Small'
+    urepa.good('sample', 'run', '--count', 8, '--steps', 2, '--out', 'drawn.npz')
+    assert 'Fréchet' in urepa.good('evaluate', 'drawn.npz')
+    assert 'Fréchet' in urepa.good('evaluate', 'run', '--count', 16)
+    urepa.good('report', 'run')
+    assert (tmp_path/'run'/'report.html').exists()

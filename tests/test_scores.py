@@ -151,7 +151,7 @@ def test_adms_published_numbers_have_a_road(made, tmp_path, monkeypatch):
 
     from urepa.score import evaluate
     from urepa.score.features import Inception
-    page = next(o for o in read_pages() if o.name=='62_evaluate')
+    page = next(o for o in read_pages() if o.name=='score/62_evaluate')
     cell = next(o for o in page.code if 'def adm_scores' in o)
     assert [o for o in page.code if o.startswith('#| net') and 'adm_scores(' in o and 'published' in o]
     monkeypatch.setattr(torch.hub, '_hub_dir', str(tmp_path))

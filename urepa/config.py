@@ -160,8 +160,8 @@ class Align(Checked):
     prefix = 'align.'
 
     teacher: str = 'embedded'
-    "'embedded', 'random' (same shape, untrained), 'pixels' (raw patches), a ViT of timm by name, NAME@FILE with a file of "
-    "weights, or 'ema': the run's own average (SRA)"
+    "'embedded', 'random' (same shape, untrained), 'pixels' (raw patches), a ViT of timm by name, NAME@FILE with "
+    "a file of weights, or 'ema': the run's own average (SRA)"
     block: Annotated[int | Literal['mid'], count] = 'mid'
     "aligned block, counted from 1; 'mid' is the centre of the network"
     weight: Annotated[float, any_weight] = .5
@@ -244,7 +244,7 @@ class Optim(Checked):
     path: Literal['linear', 'cosine', 'vp'] = 'linear'
     "how image and noise mix over time"
     prediction: Literal['velocity', 'noise', 'data'] = 'velocity'
-    "what the network predicts: the velocity (SiT), the noise (DiT), or the image itself with the loss on the velocity (JiT)"
+    "what the network predicts: the velocity (SiT), the noise (DiT), or the image, with the loss on the velocity (JiT)"
     times: Literal['uniform', 'logit_normal', 'shifted'] = 'uniform'
     "how the time of each image is drawn"
     time_mean: Annotated[float, finite] = 0.
@@ -290,7 +290,7 @@ class Run(Checked):
     "where the log goes besides log.jsonl: tensorboard, wandb, trackio"
 
 # %% ../nbs/01_config.ipynb #3d7e4776
-carried = dict(linear=('velocity', 'data'), cosine=('velocity', 'data'), vp=('noise',)) # path → predictions it can carry
+carried = dict(linear=('velocity', 'data'), cosine=('velocity', 'data'), vp=('noise',)) # path → its predictions
 
 @dataclass(frozen=True)
 class Config:
@@ -306,11 +306,15 @@ class Config:
         d,a,o = self.data,self.align,self.optim
         fit = carried[o.path]
         require(o.prediction in fit, f'optim.prediction is {o.prediction!r}, which the {o.path} path cannot carry; '
-                f'give {" or ".join(fit)}, or a path that can: {", ".join(k for k,v in carried.items() if o.prediction in v)}')
-        require(not (d.store and d.images), f'data.store is {d.store!r} and data.images is {d.images!r}; give one of the two')
-        require(a.teacher!='ema' or not a.shuffle_teacher, "align.shuffle_teacher takes another image's stored tokens, and "
+                f'give {" or ".join(fit)}, or a path that can: '
+                f'{", ".join(k for k,v in carried.items() if o.prediction in v)}')
+        require(not (d.store and d.images),
+                f'data.store is {d.store!r} and data.images is {d.images!r}; give one of the two')
+        require(a.teacher!='ema' or not a.shuffle_teacher,
+                "align.shuffle_teacher takes another image's stored tokens, and "
                 "the teacher 'ema' stores none; leave it out")
-        require(a.token or a.manifold or not a.weight, 'align.token and align.manifold are both 0, so that align.weight '
+        require(a.token or a.manifold or not a.weight,
+                'align.token and align.manifold are both 0, so that align.weight '
                 f'{a.weight} weighs nothing; set align.weight to 0 for no alignment')
 
 # %% ../nbs/01_config.ipynb #04b3ffe9
@@ -330,8 +334,8 @@ class Sampling(Checked):
     labels: str = 'balanced'
     "'balanced' (every class in turn), 'random', or labels such as 3,3,7, taken in turn"
     average: str = ''
-    "which averaged weights draw: an entry of optim.averages, or power-0.07 put together from those (EDM2); empty for the "
-    "one of optim.ema"
+    "which averaged weights draw: an entry of optim.averages, or power-0.07 put together from those (EDM2); empty for "
+    "the one of optim.ema"
     weak: str = ''
     "run folder whose network guides in place of the null label (autoguidance)"
     weak_step: Annotated[int | None, any_count] = None
@@ -359,7 +363,8 @@ class Sampling(Checked):
         super().__post_init__()
         low,high = self.interval
         require(low<=high, f'guidance interval {low} to {high}; give two times from 0 to 1, the smaller first')
-        require(self.guidance!=1 or not self.weak, f'guidance 1 is none, so that the weaker run {self.weak} would not be asked; '
+        require(self.guidance!=1 or not self.weak,
+                f'guidance 1 is none, so that the weaker run {self.weak} would not be asked; '
                 'give guidance too, such as 1.5, or leave out weak')
         require(self.weak or self.weak_step is None, f'checkpoint {self.weak_step} of a weaker run that is not given; '
                 'give weak too, or leave out weak_step')

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..core import COLORS,require
 from ..machine import generator
 from ..tokens import grid_side,resize_tokens
-from ..flow.paths import add_noise,linear_path
+from ..flow.paths import Flow
 
 # %% ../../nbs/align/40_depth.ipynb #40fe4feb
 class Readout:
@@ -152,7 +152,7 @@ def block_batches(
     labels:Tensor, # `[n]`; a `Teacher` does not look at them
     t:float=0., # Time; 1 is noise, 0 the clean image
     blocks:list|None=None, # Which ones, counted from 1; by default all
-    path=linear_path, # The path that the network was trained on
+    flow:Flow=Flow(), # What the network was trained on
     batch:int=200, # Images at once
     seed:int=0, # Names the noise
 ): # Yields the tokens of each of the blocks, `[b tokens d]`
@@ -164,7 +164,7 @@ def block_batches(
     noise = torch.randn(images.shape, generator=generator(seed, 'probe')).to(images)
     for x,y,e in zip(images.split(batch), labels.split(batch), noise.split(batch)):
         times = torch.full((len(x),), t, device=x.device)
-        x = add_noise(path, x, e, times)
+        x = flow.noisy(x, e, times)
         if is_teacher(net):
             tokens = net.blocks(x)
             yield [tokens[i-1] for i in blocks]
@@ -176,12 +176,13 @@ def block_tokens(
     labels:Tensor, # `[n]`
     t:float, # Time; 1 is noise
     blocks:list, # Which ones, counted from 1
-    path=linear_path, # The path that the network was trained on
+    flow:Flow=Flow(), # What the network was trained on
     batch:int=200, # Images at once
     seed:int=0, # Names the noise
 )->list[Tensor]: # Tokens of each of the blocks, `[n tokens d]`
     "The tokens of all images at once."
-    return [torch.cat(o) for o in zip(*block_batches(net, images, labels, t, blocks, path, batch, seed))]
+    batches = block_batches(net, images, labels, t, blocks, flow=flow, batch=batch, seed=seed)
+    return [torch.cat(o) for o in zip(*batches)]
 
 # %% ../../nbs/align/40_depth.ipynb #e24d7220
 def probe_blocks(
@@ -192,7 +193,7 @@ def probe_blocks(
     times:tuple|float=(.2, .5, .8), # Noise levels, 1 is noise
     blocks:list|int|None=None, # Which ones, counted from 1; by default all
     grid:int|None=None, # Tokens per side to compare on; by default that of `tokens`
-    path=linear_path, # The path that the network was trained on
+    flow:Flow=Flow(), # What the network was trained on
     ridge:float=.01, # See `readout`
     batch:int=200, # Images at once, the tokens of whose probed blocks lie in memory
     seed:int=0, # Names the noise
@@ -204,7 +205,8 @@ def probe_blocks(
     rows = []
     for t in listed(times):
         found = [Readout(len(images), ridge) for _ in blocks]
-        for hs,z in zip(block_batches(net, images, labels, t, blocks, path, batch, seed), tokens.split(batch)):
+        read = block_batches(net, images, labels, t, blocks, flow=flow, batch=batch, seed=seed)
+        for hs,z in zip(read, tokens.split(batch)):
             z = resize_tokens(z.float(), grid)
             for o,h in zip(found, hs): o.add(resize_tokens(h, grid), z)
         rows += [dict(block=i, stage=block_stage(net, i), t=t, **o.scores()) for i,o in zip(blocks, found)]

@@ -115,7 +115,8 @@ def manifold_loss(
     "Mean squared difference between the similarities of the U-Net and of the teacher (Eqs. 3–4)."
     known = 'tokens','samples','random'
     require(pairs in known, f"unknown pair set {pairs!r}: choose 'tokens', 'samples' or 'random'")
-    require(pairs!='random' or chosen is not None, "random pairs need tokens to be chosen; pass chosen, e.g. torch.randperm(b*n)[:256]")
+    require(pairs!='random' or chosen is not None,
+            'random pairs need tokens to be chosen; pass chosen, e.g. torch.randperm(b*n)[:256]')
     require(h.shape[:2]==z.shape[:2],
         f'the U-Net has {list(h.shape[:2])} images and tokens and the teacher {list(z.shape[:2])}; '
         'resize one of them to the grid of the other')

@@ -93,7 +93,8 @@ def terms_of(
     align:Align, # Of a config
 )->list[Term]: # Those that weigh something
     "The terms that a config describes."
-    found = [token_term(align.token), manifold_term(align.manifold, align.pairs, align.centre), dispersive_term(align.dispersive)]
+    relations = manifold_term(align.manifold, align.pairs, align.centre)
+    found = [token_term(align.token), relations, dispersive_term(align.dispersive)]
     return [o for o in found if o.weight and (align.weight or not o.needs_teacher)]
 
 # %% ../../nbs/align/45_objective.ipynb #45bbf861
@@ -144,7 +145,8 @@ class Objective(nn.Module):
         require(weight==0 or projector is not None,
                 f'alignment of weight {weight} needs a projector; give one, or set the weight to 0')
         require(resize=='student' or weight==0 or projector.grid==projector.target_grid,
-                'the projector grows the tokens although the teacher is to be resized; build it with target_grid equal to grid')
+                'the projector grows the tokens although the teacher is to be resized; '
+                'build it with target_grid equal to grid')
         if terms is None: terms = [o for o in (token_term(), manifold_term(manifold)) if o.weight]
         self.net = net
         self.projector = projector
@@ -198,8 +200,10 @@ class Objective(nn.Module):
     ):
         "`UserError` where a term compares the images of a batch and the batch comes in parts."
         crossing = [o.name for o in self.terms if o.crosses_images]
-        require(parts==1 or not crossing, f'the loss {" and ".join(map(repr, crossing))} compares images across the batch, '
-                f'which comes in {parts} parts; use one process and optim.grad_accum 1, or a loss that looks at one image at a time')
+        require(parts==1 or not crossing,
+                f'the loss {" and ".join(map(repr, crossing))} compares images across the batch, '
+                f'which comes in {parts} parts; use one process and optim.grad_accum 1, '
+                'or a loss that looks at one image at a time')
 
     def compare(self,
         tokens:Tensor, # Of the aligned block, `[b n d]`
@@ -208,7 +212,8 @@ class Objective(nn.Module):
         chosen:Tensor|None=None, # Which tokens random pairs are made of
     )->Aligned:
         "The tokens of both sides, brought to one width and one grid."
-        require(z is not None, f'alignment of weight {self.weight} needs teacher tokens; pass z, or set the weight to 0')
+        require(z is not None,
+                f'alignment of weight {self.weight} needs teacher tokens; pass z, or set the weight to 0')
         with self.autocast(tokens): h = self.projector(tokens, t)
         if self.resize=='teacher': z = resize_tokens(z, grid_side(h.shape[1]), self.projector.mode)
         if self.spatial_norm: z = spatial_normalise(z, self.spatial_norm)
@@ -217,7 +222,7 @@ class Objective(nn.Module):
     def forward(self,
         x:Tensor, # Clean images or latents, `[b c h w]`
         y:Tensor, # Labels, `[b]`
-        z:Tensor|None=None, # Teacher tokens, `[b m e]`; not looked at where `weight` is 0, or the average is the teacher
+        z:Tensor|None=None, # Teacher tokens, `[b m e]`; not looked at without alignment, or if the average teaches
         draws:Draws|None=None, # What is random; drawn from PyTorch's global state by default
         aligned:bool=True, # `False` once the alignment has ended
     )->dict: # Scalars: loss, velocity (the flow loss), each term; where alignment runs also cosine, shuffled, gap
@@ -228,7 +233,8 @@ class Objective(nn.Module):
         noisy = self.flow.noisy(x, draws.noise, t)
         with self.autocast(x): answer,read = self.forward_net(noisy, t, y, indices=[self.block] if active else [])
         velocity = self.flow.loss(answer, x, draws.noise, t)
-        if not active: return dict(loss=velocity, velocity=velocity, **{o.name:torch.zeros_like(velocity) for o in self.terms})
+        ended = {o.name:torch.zeros_like(velocity) for o in self.terms}
+        if not active: return dict(loss=velocity, velocity=velocity, **ended)
         seen,agreement = Aligned(None, None, read[0], t, self.schedule(t)),{}
         if any(o.needs_teacher for o in active):
             if self.ema_teacher:
@@ -241,4 +247,4 @@ class Objective(nn.Module):
         if inside: loss = loss + self.weight*sum(inside[1:], inside[0])
         for o in active:
             if not o.needs_teacher: loss = loss + o.weight*losses[o.name]
-        return dict(loss=loss, velocity=velocity, **{o.name:losses.get(o.name, torch.zeros_like(loss)) for o in self.terms}, **agreement)
+        return dict(loss=loss, velocity=velocity, **ended|losses, **agreement)

@@ -58,7 +58,8 @@ class TimeScaleShift(nn.Module):
         h:Tensor, # `[b n d]`
         t:Tensor, # `[b]`
     )->Tensor: # γ(t)⊙h + β(t), `[b n d]`
-        times = torch.cat(sinusoids(self.time_scale*t, self.frequencies), -1).to(self.time.weight.dtype) # [b 2*frequencies]
+        times = torch.cat(sinusoids(self.time_scale*t, self.frequencies), -1) # [b 2*frequencies]
+        times = times.to(self.time.weight.dtype)
         scale,shift = self.linear(F.silu(self.time(times)))[:,None].chunk(2, -1) # each [b 1 d]
         return (1+scale)*h + shift
 
@@ -79,7 +80,8 @@ class Projector(nn.Module):
     ):
         super().__init__()
         require(layers in ('mlp', 'conv'), f"unknown layers {layers!r} of a projector: choose 'mlp' or 'conv'")
-        require(order in ('before', 'inside', 'after'), f"unknown order {order!r}: choose 'before', 'inside' or 'after'")
+        orders = 'before','inside','after'
+        require(order in orders, f"unknown order {order!r}: choose 'before', 'inside' or 'after'")
         require(mode in ('bilinear', 'nearest'), f"unknown interpolation {mode!r}: choose 'bilinear' or 'nearest'")
         require(order!='inside' or target_grid%grid==0,
             f"order 'inside' grows by a whole factor and from {grid} to {target_grid} tokens per side there is none; "

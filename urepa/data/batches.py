@@ -160,7 +160,8 @@ class FromImages:
         name,label,opened = next(iter(self.source.read(index, index+1)))
         try: return load_image(opened, self.size, self.grey),label
         except Exception as e:
-            raise UserError(f'{name} cannot be read ({e}); remove it, or prepare a store, which passes over broken images') from e
+            remedy = 'remove it, or prepare a store, which passes over broken images'
+            raise UserError(f'{name} cannot be read ({e}); {remedy}') from e
 
     def read(self,
         index, # Which images, `[b]`
@@ -220,7 +221,8 @@ def same_fact(
     "Whether a config's value is as good as what the data have."
     if name=='data.codec': return Path(given).name==Path(held).name
     if name in ('data.scale', 'data.bias'):
-        a,b = np.broadcast_arrays(np.float64(given), np.float64(held)) if 1 in (len(given), len(held)) else (given, held)
+        alone = 1 in (len(given), len(held)) # one number for all channels
+        a,b = np.broadcast_arrays(np.float64(given), np.float64(held)) if alone else (given, held)
         return len(a)==len(b) and np.array_equal(a, b)
     if name=='align.teacher': return given.split('@')[0]==held.split('@')[0]
     return given==held
@@ -344,7 +346,8 @@ class TrainingData:
     )->Batch:
         "What one step learns from, or one process's part of it."
         o,size = self.config,self.config.optim.batch_size
-        require(size%world==0, f'optim.batch_size {size} cannot be shared evenly by {world} processes; choose a multiple of {world}')
+        require(size%world==0, f'optim.batch_size {size} cannot be shared evenly by {world} processes; '
+                f'choose a multiple of {world}')
         if o.data.window and isinstance(self.data, Store): self.prefetch_window(step)
         part = slice(rank*size//world, (rank+1)*size//world)
         index = batch_indices(len(self), size, o.run.seed, step, self.order)[part]
@@ -355,7 +358,8 @@ class TrainingData:
         if o.align.shuffle_teacher and names: rows = dict(rows, **self.data.read((index+len(self)//2)%len(self), names))
         z = self.data.tokens({k:to_device(v, self.device) for k,v in rows.items()}) if names else None
         x = self.latents(rows['moments'], step, part)
-        draws = draw_step((size, *x.shape[1:]), self.wanted, generator(o.run.seed, 'step', step), (rank, world), self.device)
+        named = generator(o.run.seed, 'step', step)
+        draws = draw_step((size, *x.shape[1:]), self.wanted, named, part=(rank, world), device=self.device)
         return Batch(x, to_device(y, self.device), z, draws)
 
     def batches(self,

@@ -91,7 +91,7 @@ def logit_normal(
     mean:float=0., # Of the normal number; above 0 favours noise
     std:float=1., # Of the normal number
 )->Tensor: # Times, shape of `u`
-    "The logistic function of a normal number (Esser et al. 2024; JiT: mean 0.8, deviation 0.8 in this direction of time)."
+    "The logistic function of a normal number (Esser et al. 2024; JiT: mean 0.8, deviation 0.8)."
     return torch.sigmoid(mean+std*torch.special.ndtri(u))
 
 def shifted(
@@ -229,7 +229,8 @@ class Flow:
     def __post_init__(self):
         why = self.predicted.refusal(named(self.path, paths, 'path'))
         name = self.path if isinstance(self.path, str) else getattr(self.path, '__name__', 'given')
-        require(not why, f'the {name} path {why}: it cannot carry the prediction {self.predicted.name!r}; choose another of the two')
+        require(not why, f'the {name} path {why}: it cannot carry the prediction {self.predicted.name!r}; '
+                'choose another path or another prediction')
         require(self.noise_scale>0, f'noise_scale is {self.noise_scale}; give a number above 0')
         named(self.times, times, 'distribution of times')
 

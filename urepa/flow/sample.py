@@ -99,7 +99,8 @@ def check_labels(
     n_classes:int, # Of the network
 ):
     "`UserError` for labels that the network does not know."
-    require(labels.ndim==1 and len(labels)>0, f'labels of shape {list(labels.shape)}; give a list of at least one label')
+    listed = labels.ndim==1 and len(labels)>0
+    require(listed, f'labels of shape {list(labels.shape)}; give a list of at least one label')
     low,high = labels.min().item(),labels.max().item()
     require(0<=low and high<=n_classes, f'label {low if low<0 else high} is out of range; '
             f'give 0 to {n_classes-1}, or {n_classes} for none')

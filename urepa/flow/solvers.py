@@ -10,7 +10,8 @@ __all__ = ['spacings', 'solvers', 'quadratic', 'solver_times', 'full_times', 'eu
 import torch
 from torch import Tensor
 from ..core import require
-from .paths import add_noise,data_from_velocity,linear_path,noise_from_velocity,score_from_velocity,shifted,uniform
+from .paths import add_noise,data_from_velocity,linear_path,noise_from_velocity,score_from_velocity
+from .paths import shifted,uniform
 
 # %% ../../nbs/flow/31_solvers.ipynb #7d2d5c9b
 def quadratic(
@@ -28,7 +29,8 @@ def solver_times(
 )->Tensor: # Falling times from 1 to 0, float64 `[steps+1]`
     "The times between which a solver moves."
     require(steps>0, f'{steps} sampling steps; give at least 1')
-    require(0<=last_step<1, f'the last step cannot start at t = {last_step}; give a time from 0 to below 1, such as 0.04')
+    require(0<=last_step<1,
+            f'the last step cannot start at t = {last_step}; give a time from 0 to below 1, such as 0.04')
     if last_step==0: return spacing(torch.linspace(1, 0, steps+1, dtype=torch.float64))
     early = last_step+(1-last_step)*spacing(torch.linspace(1, 0, steps, dtype=torch.float64))
     return torch.cat([early, torch.zeros(1, dtype=torch.float64)])

@@ -18,7 +18,7 @@ from ..align.depth import block_batches,block_numbers,block_stage,is_teacher,lis
 from ..core import COLORS,require,sha256
 from ..data.images import fashion,to_model
 from ..data.teachers import load_teacher,teacher_path
-from ..flow.paths import linear_path
+from ..flow.paths import Flow
 from ..tokens import Moments,grid_side
 
 # %% ../../nbs/inside/72_probe.ipynb #802b20f1
@@ -105,7 +105,7 @@ def label_readouts(
     blocks:list|int|None=None, # Which ones, counted from 1; by default all
     k:int=20, # Neighbours that vote
     seed:int=0, # Names the noise
-    path=linear_path, # The path that the network was trained on
+    flow:Flow=Flow(), # What the network was trained on
 )->list[dict]: # A row for each time and block: `block`, `stage`, `t`, `linear`, `neighbours`
     "Read labels off every block of a network that is not told them."
     labels = torch.as_tensor(labels)
@@ -118,7 +118,8 @@ def label_readouts(
     unknown = torch.full_like(labels, 0 if is_teacher(net) else net.config.n_classes)
     labels = labels.cpu()
     for t in listed(times):
-        for i,o in zip(blocks, pooled_blocks(block_batches(net, images, unknown, t, blocks, path, seed=seed))):
+        read = block_batches(net, images, unknown, t, blocks, flow=flow, seed=seed)
+        for i,o in zip(blocks, pooled_blocks(read)):
             fit,judge = (o[:half], labels[:half]),(o[half:], labels[half:])
             found = dict(linear=linear_readout(fit, judge), neighbours=neighbour_accuracy(fit, judge, k))
             rows.append(dict(block=i, stage=block_stage(net, i), t=t, **found))
@@ -196,11 +197,12 @@ def attention_distances(
     t:float=0., # Time; 1 is noise
     seed:int=0, # Names the noise
     batch:int=100, # Images at once
-    path=linear_path, # The path that the network was trained on
+    flow:Flow=Flow(), # What the network was trained on
 )->Tensor: # `[blocks heads]`, in shares of the image's side
     "How far each head of each block looks."
     require(len(images)>0, 'no images were given; give at least one')
-    sums,batches = 0.,block_batches(net, images, labels, t, None, path, batch, seed)
+    sums = 0.
+    batches = block_batches(net, images, labels, t, flow=flow, batch=batch, seed=seed)
     for part in images.split(batch):
         with WatchAttention() as watch: next(batches)
         hidden = 'this network computes attention step by step, where it cannot be watched'

@@ -122,7 +122,8 @@ def unet_rows(
     for k,(name,level,stage) in enumerate(zip(level_names(net), net.levels, net.stages)):
         if ways and k>net.centre:
             up,below = net.ups[k-net.centre-1],net.levels[k-1]
-            rows.append(part_row(f'up {ways-k+net.centre+1}' if ways>1 else 'up', level.grid, lambda: up(tokens(below)), up))
+            part = f'up {ways-k+net.centre+1}' if ways>1 else 'up'
+            rows.append(part_row(part, level.grid, lambda: up(tokens(below)), up))
         fusions = net.fusions[fused:fused+len(stage)] if k>net.centre else []
         fused += len(fusions)
         def one():

@@ -45,7 +45,8 @@ def read_levels(
 )->list[Level]: # In running order
     "The levels that a configuration describes; `UserError` for what cannot be built."
     n = len(depths)
-    require(n%2==1, f'depths {tuple(depths)} are {n} levels; give an odd number of them: (n,), or (encoder, middle, decoder), or five')
+    require(n%2==1, f'depths {tuple(depths)} are {n} levels; '
+            'give an odd number of them: (n,), or (encoder, middle, decoder), or five')
     widths,heads = per_level('width', width, n),per_level('heads', heads, n)
     scales = per_level('scale', scale, n//2)
     sizes = dict(image_size=image_size, patch_size=patch_size, width=min(widths), heads=min(heads), depths=min(depths),
@@ -55,14 +56,17 @@ def read_levels(
     require(image_size%patch_size==0, f'image size {image_size} does not divide into patches of {patch_size}; '
             'choose a patch size that divides it')
     side,factor = image_size//patch_size,math.prod(scales)
-    require(side%factor==0, f'a grid of {side}×{side} tokens cannot be divided by {factor}, as {n} levels do; choose image size '
-            f'{image_size} and patch size {patch_size} so that their ratio is {"even" if factor==2 else f"a multiple of {factor}"}')
+    ratio = 'even' if factor==2 else f'a multiple of {factor}'
+    require(side%factor==0, f'a grid of {side}×{side} tokens cannot be divided by {factor}, as {n} levels do; '
+            f'choose image size {image_size} and patch size {patch_size} so that their ratio is {ratio}')
     grids = [side//math.prod(scales[:k]) for k in range(n//2+1)]
     levels = [Level(depths[k], grids[min(k, n-1-k)], widths[k], heads[k]) for k in range(n)]
     for o,mirrored in zip(levels, levels[::-1]):
-        require(o.width%(4*o.heads)==0, f'width {o.width} does not split into {o.heads} heads of a multiple of 4 features; '
+        require(o.width%(4*o.heads)==0,
+                f'width {o.width} does not split into {o.heads} heads of a multiple of 4 features; '
                 f'choose a multiple of {4*o.heads}')
-        require(o.width==mirrored.width, f'width {widths} gives two levels of {o.grid}×{o.grid} tokens different features; '
+        require(o.width==mirrored.width,
+                f'width {widths} gives two levels of {o.grid}×{o.grid} tokens different features; '
                 'make it the same read forwards and backwards')
     return levels
 
@@ -70,7 +74,8 @@ def check_skips(
     depths:tuple, # Blocks of each level
 ):
     "`UserError` unless every decoder block has an encoder block to take its skip from."
-    require(len(depths)==1 or tuple(depths)==tuple(depths[::-1]), f'skips tie each decoder block to an encoder block, but depths '
+    mirrored = len(depths)==1 or tuple(depths)==tuple(depths[::-1])
+    require(mirrored, f'skips tie each decoder block to an encoder block, but depths '
             f'are {tuple(depths)}; make the outer two equal, and so on inwards, or set skips to False')
 
 # %% ../../nbs/nets/21_unet.ipynb #96c68d02
@@ -84,12 +89,14 @@ def check_inputs(
     shape = (config.in_channels, config.image_size, config.image_size)
     require(tuple(x.shape[1:])==shape, f'images of shape {tuple(x.shape[1:])} given to a network for {shape}; '
             'resize them or build the network for them')
-    require(t.shape==y.shape==x.shape[:1], f'{len(x)} images came with times {tuple(t.shape)} and labels {tuple(y.shape)}; '
+    require(t.shape==y.shape==x.shape[:1],
+            f'{len(x)} images came with times {tuple(t.shape)} and labels {tuple(y.shape)}; '
             'give one of each per image')
     if y.device.type!='cpu' or not len(y): return
     low,high = y.min().item(),y.max().item()
     require(0<=low and high<=config.n_classes,
-            f'label {low if low<0 else high} is out of range; give 0 to {config.n_classes-1}, or {config.n_classes} for none')
+            f'label {low if low<0 else high} is out of range; '
+            f'give 0 to {config.n_classes-1}, or {config.n_classes} for none')
 
 # %% ../../nbs/nets/21_unet.ipynb #d04ab25b
 class UNet(ModelMixin, ConfigMixin):
@@ -115,7 +122,8 @@ class UNet(ModelMixin, ConfigMixin):
         super().__init__()
         levels = read_levels(image_size, patch_size, depths, width, heads, scale)
         if skips: check_skips(depths)
-        self.register_to_config(depths=tuple(depths), width=as_stored(width), heads=as_stored(heads), scale=as_stored(scale))
+        stored = dict(depths=depths, width=width, heads=heads, scale=scale)
+        self.register_to_config(**{k:as_stored(v) for k,v in stored.items()})
         self.levels = levels if len(levels)>1 else in_halves(levels[0], skips)
         self.gradient_checkpointing = False
         self.centre = len(self.levels)//2
@@ -170,7 +178,7 @@ def forward_intermediates(self:UNet,
     y:Tensor, # Labels, `n_classes` means none, `[b]`
     indices=(), # Blocks to read, counted from 1, or `'mid'`
     stop_early:bool=False, # End after the last block that is read
-)->tuple[Tensor|None,list[Tensor]]: # The answer (`None` if stopped), and the tokens `[b n d]` after each block asked for
+)->tuple[Tensor|None,list[Tensor]]: # The answer (`None` if stopped), and the tokens `[b n d]` of each block
     "What the network predicts at `x`, and what any blocks say on the way."
     wanted = [self.block_index(o) for o in indices]
     if not torch.compiler.is_compiling(): check_inputs(self.config, x, t, y)

@@ -80,7 +80,7 @@ def load_published(
     if (folder/'vae').is_dir():
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, codec=str(folder)))
     net = UNet.from_pretrained(folder/'unet').eval()
-    return Loaded(net, config, held['step'], sha256(folder/'unet'/weights_name))
+    return Loaded(net, config, held['step'], sha256(folder/'unet'/weights_name), flow_of(config.optim))
 
 def load_drawn(
     run:str|Path|Loaded, # Run folder, an exported one, or what this function returned
@@ -146,7 +146,12 @@ class Sampler:
         step:int|None=None, # Checkpoint; the newest by default
         processes:Processes|None=None, # As for `load_drawn`
     ):
-        self.net,self.config,self.step,self.checkpoint = load_drawn(run, step, how.average, processes)
+        loaded = load_drawn(run, step, how.average, processes)
+        self.net = loaded.net
+        self.config = loaded.config
+        self.step = loaded.step
+        self.checkpoint = loaded.checksum
+        self.flow = loaded.flow
         check_sampling(how, self.config)
         self.how = how
         self.known = self.config.data.labelled>0 # whether the run knows labels
@@ -193,7 +198,7 @@ class Sampler:
         "Draw images."
         how = self.how
         return to_u8(sample(
-            self.call, self.labels(first, count), flow=flow_of(self.config.optim), decode=self.codec.decode,
+            self.call, self.labels(first, count), flow=self.flow, decode=self.codec.decode,
             solver=solver_of(how), steps=how.steps, spacing=spacing(how), last_step=how.last_step,
             guidance=how.guidance, interval=how.interval, weak=self.weak, seed=how.seed, first=first,
             batch_size=how.batch_size, rows=rows, progress=show, dtype=getattr(torch, how.solver_precision),

@@ -58,7 +58,8 @@ def build_projector(
     "From the tokens of the aligned block to the teacher's."
     align = config.align
     grid = net.block_grid(align.block)
-    require(teacher.grid>=grid, f'the teacher {align.teacher} has {teacher.grid}×{teacher.grid} tokens, fewer than the {grid}×{grid} '
+    require(teacher.grid>=grid,
+            f'the teacher {align.teacher} has {teacher.grid}×{teacher.grid} tokens, fewer than the {grid}×{grid} '
             f'of block {align.block}; choose a deeper block, or prepare with a teacher of a larger grid')
     return Projector(
         in_width=net.block_width(align.block), out_width=teacher.width, hidden=align.hidden, grid=grid,
@@ -76,7 +77,7 @@ def build(
     if data is not None: config = data.config
     align,seed = config.align,config.run.seed
     flow = flow_of(config.optim)
-    with torch.device('meta' if str(device)=='meta' else 'cpu'): # numbers are drawn on the CPU, the same on every device
+    with torch.device('meta' if str(device)=='meta' else 'cpu'): # drawn on the CPU, numbers are the same everywhere
         made = seeded(lambda: net(config), seed, 'net')
         projector = None
         if align.weight:
@@ -99,11 +100,13 @@ def load_build(
     path = Path(path)
     require(path.is_file(), f'{path} does not exist; give a Python file that defines build(config, **options)')
     spec = importlib.util.spec_from_file_location(f'urepa_build_{path.stem}', path)
-    require(spec is not None, f'{path} is no Python file; give one that ends in .py and defines build(config, **options)')
+    require(spec is not None,
+            f'{path} is no Python file; give one that ends in .py and defines build(config, **options)')
     module = importlib.util.module_from_spec(spec)
     try: spec.loader.exec_module(module)
     except Exception as e:
-        raise UserError(f'{path} cannot be run ({type(e).__name__}: {e}); mend it, or run it by itself to see where') from e
+        reason = f'{type(e).__name__}: {e}'
+        raise UserError(f'{path} cannot be run ({reason}); mend it, or run it by itself to see where') from e
     made = getattr(module, 'build', None)
     require(callable(made), f'{path} defines no function build; add def build(config, **options), which returns Parts')
     def own_build(*args, **kwargs): return made(*args, **kwargs)

@@ -23,6 +23,7 @@ from .ema import combine,named_decay,posthoc_weights
 from ..processes import Processes
 from .build import build,load_build
 from .checkpoint import check_fit,checkpoints,checksums,latest,load_weights,step_name,verify,weights_file
+from ..flow.paths import Flow
 
 # %% ../../nbs/training/53_run.ipynb #700df404
 class Run:
@@ -303,6 +304,7 @@ class Loaded(NamedTuple):
     config:Config # Of its run
     step:int # Of its checkpoint
     checksum:str # SHA-256 of the file of weights
+    flow:Flow # What its answers mean
 
 @patch
 def posthoc_average(
@@ -331,12 +333,13 @@ def net(
     name = f'ema-{average}' if average in config.optim.averages else 'ema'
     checkpoint = self.checkpoint(step, [weights_file(name)], processes)
     step = int(checkpoint.name)
-    net = self.builder(build)(set_fields(config, {'align.weight':0.})).net # no teacher is looked for
+    parts = self.builder(build)(set_fields(config, {'align.weight':0.})) # no teacher is looked for
+    net = parts.net
     weights = load_weights(checkpoint, name, check=False)
     if average and name=='ema': weights = self.posthoc_average(step, average)
     check_fit(weights, net, f'{checkpoint}/{name}')
     net.load_state_dict(weights)
-    return Loaded(net.eval(), config, step, checksums(checkpoint)[weights_file(name)])
+    return Loaded(net.eval(), config, step, checksums(checkpoint)[weights_file(name)], parts.objective.flow)
 
 # %% ../../nbs/training/53_run.ipynb #f71517fc
 @patch
