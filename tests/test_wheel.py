@@ -66,11 +66,9 @@ def test_wheel(wheel, tmp_path):
     assert 'encoder' in succeed(python.parent/'urepa', 'info', 'tiny', **here)
 
 used = """
-from urepa.data.images import fashion
-from urepa.data.teachers import embedded_teacher
-from urepa.score.features import autoencoder,classifier
-from urepa.data.images import to_model
+from urepa import embedded_teacher, fashion, to_model
+from urepa.score.features import autoencoder, classifier
 images, labels = fashion('test')
 x = to_model(images[:4])
-assert embedded()(x).shape[0]==classifier().features(x).shape[0]==autoencoder().features(x).shape[0]==4
+assert embedded_teacher()(x).shape[0]==classifier().features(x).shape[0]==autoencoder().features(x).shape[0]==4
 """

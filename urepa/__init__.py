@@ -14,7 +14,7 @@ _rooms = {
     'data.teachers': ['load_teacher', 'embedded_teacher'],
     'data.store': ['Store'],
     'nets.unet': ['UNet'],
-    'flow.paths': ['Flow'],
+    'flow.paths': ['Flow', 'Prediction'],
     'flow.solvers': ['euler', 'heun', 'euler_maruyama', 'multistep', 'ddim'],
     'flow.sample': ['sample'],
     'align.project': ['Projector'],

@@ -210,6 +210,9 @@ def export(
     config,optim = loaded.config,loaded.config.optim
     require(isinstance(loaded.net, UNet), f'{run.folder} trains a {type(loaded.net).__name__}, and a pipeline holds '
         'a UNet; use its weights from Python')
+    own = (loaded.flow.path, loaded.flow.prediction)!=(optim.path, optim.prediction)
+    require(not own, f'{run.folder} was trained with a flow of its own, which a pipeline cannot name; '
+        'use its weights from Python')
     vae = getattr(codec_of(config.data, 'cpu'), 'vae', None)
     pipe = UREPAPipeline(loaded.net, vae, path=optim.path, prediction=optim.prediction, noise_scale=optim.noise_scale,
         labelled=config.data.labelled>0)

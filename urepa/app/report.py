@@ -19,7 +19,7 @@ from ..config import Config,from_dict,set_fields
 from ..core import COLORS,asset,read_json,require,write_atomic
 from ..data.images import class_names,fashion,image_grid,to_model
 from ..data.teachers import load_teacher
-from ..flow.paths import flow_of
+from ..nets.unet import UNet
 from ..inside.cka import cka_map,plot_cka
 from ..machine import generator
 from ..score.compare import comparison_figure,grouped,in_words,read_scores
@@ -112,7 +112,7 @@ def token_maps(
     teacher = load_teacher(config.align.teacher, seed=config.run.seed)
     images,labels = fashion('test')
     x,times = to_model(images[:count]),torch.full((count,), t)
-    noisy = flow_of(config.optim).noisy(x, torch.randn(x.shape, generator=generator('maps')), times)
+    noisy = newest.flow.noisy(x, torch.randn(x.shape, generator=generator('maps')), times)
     y = labels[:count] if config.data.labelled else torch.full((count,), config.model.n_classes)
     _,student = net.forward_intermediates(noisy, times, y, indices=list(range(1, net.n_blocks+1)))
     kept = torch.randperm(count*teacher.grid**2, generator=generator('rows'))[:rows]
@@ -282,17 +282,20 @@ def facts(
     config,step = run.config,run.log[-1]['step']
     model,align,optim = config.model,config.align,config.optim
     aligned = 'no alignment'
+    known = isinstance(net, UNet)
+    network = f'Blocks {model.depths}, width {model.width}' if known else f'A network of its own, {type(net).__name__}'
     if align.weight:
-        block = f'block {net.block_index(align.block)} of {net.n_blocks}'
+        block = f'block {net.block_index(align.block)}'
+        if known: block = f'{block} of {net.n_blocks}'
         aligned = f'{block} aligned with {align.partner}, λ {align.weight:g}, w {align.manifold:g}'
-    return (f'Blocks {model.depths}, width {model.width}; {aligned}; step {step:,} of {optim.steps:,}, '
+    return (f'{network}; {aligned}; step {step:,} of {optim.steps:,}, '
         f'batch {optim.batch_size}, seed {config.run.seed}.')
 
 def inside_section(
     newest:Loaded|None, # The newest network of a run, if there is one
 )->list[str]: # HTML; empty where there is no teacher whose blocks see the same images
     "The map of blocks against blocks."
-    if newest is None: return []
+    if newest is None or not isinstance(newest.net, UNet): return []
     align = newest.config.align
     if not align.reads_tokens or align.teacher=='pixels' or not embedded_images(newest.config): return []
     note = ('How alike two blocks are in what they tell apart, at t = 0.5: 1 is the same up to rotation and scale, '
