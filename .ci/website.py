@@ -56,7 +56,7 @@ class Names:
         rooms = [n for n in (3, 2) if parts[0]=='urepa' and '.'.join(parts[1:n]) in self.modules]
         if rooms:
             places, parts = [self.modules['.'.join(parts[1:rooms[0]])]], parts[rooms[0]:]
-            if not parts: return places[0]
+            if not parts or parts[0] not in self.places: return places[0] # a module, or a value that has no heading
         else: places = self.places.get(parts[0], [])
         return f'{here if here in places else places[0]}#{parts[0].lower()}' if places else None
 

@@ -140,7 +140,7 @@ def card(
     loaded:Loaded, # The network that is exported
 )->str: # Markdown with the head that the Hub reads
     "What a model is, from the record of its run."
-    net,config,step,_ = loaded
+    net,config,step = loaded.net,loaded.config,loaded.step
     model,align,optim,data = config.model,config.align,config.optim,config.data
     versions = run.versions
     aligned = 'no alignment'

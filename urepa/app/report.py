@@ -108,7 +108,7 @@ def token_maps(
     rows:int=1500, # Tokens kept, chosen at random
 )->tuple: # U-Net tokens by block, teacher tokens by block, each `[rows d]`, all at the same places
     "What every block of the U-Net and of its teacher makes of the same images."
-    net,config,*_ = newest
+    net,config = newest.net,newest.config
     teacher = load_teacher(config.align.teacher, seed=config.run.seed)
     images,labels = fashion('test')
     x,times = to_model(images[:count]),torch.full((count,), t)

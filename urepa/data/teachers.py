@@ -63,7 +63,7 @@ class Teacher(nn.Module):
         "Stay in evaluation mode, also when a training loop calls `train()`."
         return super().train(False)
 
-    def prepare(self,
+    def preprocess(self,
         images:Tensor, # float in [−1, 1], `[b c h w]`
     )->Tensor: # As `vit` wants them, `[b c' h' w']`
         "Resize and normalise; channels become as many as `mean` has."
@@ -79,7 +79,7 @@ class Teacher(nn.Module):
         images:Tensor, # float in [−1, 1], `[b c h w]`
     )->Tensor: # Patch tokens after the final norm, `[b n d]`
         "What the student is aligned with."
-        tokens = self.vit.forward_features(self.prepare(images))[:,self.vit.num_prefix_tokens:]
+        tokens = self.vit.forward_features(self.preprocess(images))[:,self.vit.num_prefix_tokens:]
         return self.vit.fc_norm(tokens) if isinstance(self.vit.norm, nn.Identity) else tokens
 
     @torch.no_grad()
@@ -87,7 +87,7 @@ class Teacher(nn.Module):
         images:Tensor, # float in [−1, 1], `[b c h w]`
     )->list[Tensor]: # Patch tokens after each block, before the final norm, `[b n d]` each
         "The tokens after every block."
-        return self.vit.forward_intermediates(self.prepare(images), output_fmt='NLC', intermediates_only=True)
+        return self.vit.forward_intermediates(self.preprocess(images), output_fmt='NLC', intermediates_only=True)
 
 # %% ../../nbs/data/12_teachers.ipynb #2afc0977
 def conv_stem(
