@@ -684,6 +684,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'urepa.nets.unet.Network.block_grid': ('nets/unet.html#network.block_grid', 'urepa/nets/unet.py'),
                                  'urepa.nets.unet.Network.block_index': ('nets/unet.html#network.block_index', 'urepa/nets/unet.py'),
                                  'urepa.nets.unet.Network.block_width': ('nets/unet.html#network.block_width', 'urepa/nets/unet.py'),
+                                 'urepa.nets.unet.Network.forward': ('nets/unet.html#network.forward', 'urepa/nets/unet.py'),
                                  'urepa.nets.unet.Network.forward_intermediates': ( 'nets/unet.html#network.forward_intermediates',
                                                                                     'urepa/nets/unet.py'),
                                  'urepa.nets.unet.UNet': ('nets/unet.html#unet', 'urepa/nets/unet.py'),

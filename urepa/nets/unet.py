@@ -268,6 +268,8 @@ class Network(Protocol):
     "A network that can be trained, aligned, sampled and looked into."
     config:object # With `in_channels`, `image_size` and `n_classes`; the label `n_classes` means none
 
+    def forward(self, x, t, y): "The answer alone, `[b c h w]`: what samplers ask for."
+
     def forward_intermediates(self, x, t, y, indices=(), stop_early=False):
         "The answer `[b c h w]` for `x` `[b c h w]`, `t` `[b]`, `y` `[b]`, and the tokens `[b n d]` of blocks."
 
