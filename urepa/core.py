@@ -7,11 +7,9 @@ __all__ = ['COLORS', 'UserError', 'require', 'nearest', 'write_atomic', 'write_j
            'cache_folder', 'package_version', 'revision', 'processor', 'provenance', 'progress']
 
 # %% ../nbs/00_core.ipynb #0351c797
-import contextlib,difflib,hashlib,json,os,platform,subprocess,sys
-from importlib.metadata import PackageNotFoundError,version
+import contextlib,hashlib,json,os,sys
 from pathlib import Path
 import urepa
-from tqdm import tqdm
 
 # %% ../nbs/00_core.ipynb #4df12c15
 class UserError(ValueError):
@@ -32,6 +30,7 @@ def nearest(
 )->str: # A phrase for an error message
     "The known names most like `name`, or all of them when none is near."
     known = list(known)
+    import difflib
     near = difflib.get_close_matches(name, known, n=3, cutoff=.5)
     if not near and name: near = [o for o in known if name.split('.')[-1] in o][:3]
     return f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(known)}"
@@ -98,11 +97,13 @@ def package_version(
     name:str, # Distribution name
 )->str|None:
     "Installed version of a package, `None` where it is missing."
+    from importlib.metadata import PackageNotFoundError,version
     try: return version(name)
     except PackageNotFoundError: return None
 
 def revision()->str|None: # e.g. `'1a2b3c4'`, with `'+'` when files differ; `None` outside a checkout
     "The commit this code stands at."
+    import subprocess
     checkout = Path(urepa.__file__).parent.parent
     if not (checkout/'.git').exists(): return None
     def git(*words):
@@ -115,6 +116,7 @@ def revision()->str|None: # e.g. `'1a2b3c4'`, with `'+'` when files differ; `Non
 # %% ../nbs/00_core.ipynb #00000001
 def processor()->str: # e.g. `'AMD EPYC 7R13'`
     "Name of the CPU."
+    import platform
     info = Path('/proc/cpuinfo')
     lines = info.read_text().splitlines() if info.exists() else []
     names = [o.split(':', 1)[1].strip() for o in lines if o.startswith('model name')]
@@ -122,6 +124,7 @@ def processor()->str: # e.g. `'AMD EPYC 7R13'`
 
 def provenance()->dict:
     "Where and with what a result was made."
+    import platform
     import torch
     packages = 'urepa', 'torch', 'timm', 'diffusers', 'numpy', 'torch-fidelity'
     return dict(
@@ -145,4 +148,5 @@ def progress(
     "`items` with a progress bar: done, speed, and time left."
     if sys.stderr.isatty(): pace = dict(mininterval=.5, maxinterval=2, dynamic_ncols=True)
     else: pace = dict(mininterval=30, maxinterval=60, ncols=100)
+    from tqdm import tqdm
     return tqdm(items, desc=label, disable=not show, **pace, **kwargs)
