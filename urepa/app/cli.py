@@ -410,7 +410,7 @@ def kinds_of(
         if name=='config': kinds[name] = choice(configs)
         elif name=='how': kinds[name] = Annotated[Sampling, arg(name='')]
         elif name=='recipe': kinds[name] = Annotated[Any, arg(name='', constructor_factory=recipe_options)]
-        elif o.default is o.empty and name!='out': kinds[name] = Positional[o.annotation]
+        elif o.default is o.empty and name not in ('out', 'images'): kinds[name] = Positional[o.annotation]
     return kinds
 
 def with_purpose(
