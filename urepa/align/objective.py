@@ -217,7 +217,7 @@ class Objective(nn.Module):
         with self.autocast(tokens): h = self.projector(tokens, t)
         if self.resize=='teacher': z = resize_tokens(z, grid_side(h.shape[1]), self.projector.mode)
         if self.spatial_norm: z = spatial_normalise(z, self.spatial_norm)
-        return Aligned(h, z, tokens, t, self.schedule(t), chosen)
+        return Aligned(h, z, tokens, t, share=self.schedule(t), chosen=chosen)
 
     def forward(self,
         x:Tensor, # Clean images or latents, `[b c h w]`

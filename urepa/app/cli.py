@@ -118,7 +118,7 @@ def prepare(
     if recipe.teacher=='none': recipe = dataclasses.replace(recipe, teacher='')
     source = open_source(images, split, streaming, unlabelled)
     processes = Processes(device, timedelta(days=7))
-    try: store = make(source, out, recipe, device, tolerance, threads, processes=processes)
+    try: store = make(source, out, recipe, device, tolerance=tolerance, threads=threads, processes=processes)
     except OSError as e:
         raise UserError(f'{out} could not be written ({e}); free some space and repeat the command, '
                         'finished shards are kept') from e
@@ -222,17 +222,21 @@ def evaluate(
     from urepa.score.features import feature_nets
     from urepa.score.image_files import Images
     run = (samples/'config.json').exists()
-    check_evaluation(samples, run, count, step, features, weights, out, statistics, how)
+    chosen = dict(count=count, step=step, features=features, weights=weights, out=out, statistics=statistics, how=how)
+    check_evaluation(samples, run, **chosen)
     processes = Processes(how.device)
     nets = None
     if features!='fashion' or how.device!='auto': nets = tuple(feature_nets(features, weights, processes.device))
     with processes.name_lost_peer():
-        if statistics is not None: return write_reference(statistics, nets[0], Images(samples), subset, True, processes)
+        if statistics is not None:
+            return write_reference(statistics, nets[0], Images(samples), keep=subset, show=True, processes=processes)
         if run:
             chosen = dict(dataclasses.asdict(how), device=str(processes.device))
             score = score_run(samples, 5000 if count is None else count, step, show=True, reference=reference,
                               nets=nets, keep=subset, processes=processes, **chosen)
-        else: score = score_images(samples, None, reference, nets, subset, True, processes)
+        else:
+            score = score_images(
+                samples, reference=reference, nets=nets, keep=subset, show=True, processes=processes)
     if score is None: return
     print(describe(score))
     data = read_json(samples/'config.json')['data'] if run and reference=='fashion' else {}

@@ -141,7 +141,8 @@ def card(
 )->str: # Markdown with the head that the Hub reads
     "What a model is, from the record of its run."
     net,config,step = loaded.net,loaded.config,loaded.step
-    model,align,optim,data = config.model,config.align,config.optim,config.data
+    model,align = config.model,config.align
+    optim,data = config.optim,config.data
     versions = run.versions
     aligned = 'no alignment'
     if align.weight:

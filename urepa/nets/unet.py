@@ -120,7 +120,7 @@ class UNet(ModelMixin, ConfigMixin):
         scale:int|tuple=2, # Factor between the grids of neighbouring levels: one number, or one for each step inwards
     ):
         super().__init__()
-        levels = read_levels(image_size, patch_size, depths, width, heads, scale)
+        levels = read_levels(image_size, patch_size, depths, width=width, heads=heads, scale=scale)
         if skips: check_skips(depths)
         stored = dict(depths=depths, width=width, heads=heads, scale=scale)
         self.register_to_config(**{k:as_stored(v) for k,v in stored.items()})
