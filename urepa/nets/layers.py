@@ -53,12 +53,12 @@ def sincos_positions(
     side:int, # Tokens per side
     width:int, # Features of a token, a multiple of 4
 )->Tensor: # `[n d]`, row-major
-    "DiT's fixed sines and cosines of row and column."
+    "DiT's fixed sines and cosines: the first half of the features follows the column, the second the row."
     places = torch.arange(side)
     line = torch.cat(sinusoids(places, width//4)[::-1], -1)
     row = line[:,None].expand(-1, side, -1)
     column = line[None].expand(side, -1, -1)
-    return torch.cat([row, column], -1).flatten(0, 1)
+    return torch.cat([column, row], -1).flatten(0, 1)
 
 # %% ../../nbs/nets/20_layers.ipynb #3255c5f4
 def rope_table(
