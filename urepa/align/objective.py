@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor,nn
 from .manifold import dispersive_loss,manifold_loss
-from .token import shuffled_gap,spatial_normalise,token_loss,token_losses
+from .token import shuffled_gap,spatial_normalise,token_losses
 from ..config import Align,Run
 from ..core import require
 from ..data.batches import Draws,Wanted,draw_step
