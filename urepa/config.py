@@ -96,7 +96,9 @@ class Checked:
     def __post_init__(self):
         for name,kind in hints(type(self)).items():
             value = getattr(self, name)
-            if isinstance(value, list): object.__setattr__(self, name, tuple(value))
+            if isinstance(value, list): # JSON knows no tuples
+                value = tuple(value)
+                object.__setattr__(self, name, value)
             check_value(self.prefix+name, value, kind)
 
 # %% ../nbs/01_config.ipynb #bb003ccd
@@ -168,6 +170,8 @@ class Align(Checked):
     "λ, weight of the whole alignment (Eq. 5)"
     token: Annotated[float, any_weight] = 1.
     "weight of the token loss inside it, 1 in Eq. 5; 0 leaves the manifold loss alone (last row of Table 15)"
+    token_loss: Literal['cosine', 'smooth_l1'] = 'cosine'
+    "how a token is compared with the teacher's: by the cosine (Eq. 1), or by a distance (SRA as published)"
     manifold: Annotated[float, any_weight] = 3.
     "w, weight of the manifold loss inside it (Eq. 5)"
     pairs: Literal['tokens', 'samples', 'random'] = 'tokens'
@@ -194,7 +198,12 @@ class Align(Checked):
     stop_step: Annotated[int, any_count] = 0
     "step after which nothing is aligned any more and no teacher token is read (HASTE); 0 never stops"
     dispersive: Annotated[float, any_weight] = 0.
-    "weight of a loss that pushes the images' tokens of the aligned block apart, without a teacher (dispersive loss)"
+    "weight of a loss that pushes the images' tokens of the aligned block apart, without a teacher (dispersive loss; "
+    "its authors take 0.25)"
+    dispersive_temperature: Annotated[float, positive] = 1.
+    "its temperature: distances are squared, averaged over the features and divided by it"
+    dispersive_diagonal: bool = True
+    "count each image beside itself, as the authors' code does; without, the loss has no lower bound"
     ema_block: Annotated[int | Literal['mid'], count] = 'mid'
     "block of the average that is the teacher, where `teacher` is 'ema'"
     max_time_gap: Annotated[float, share] = .2
@@ -525,7 +534,8 @@ def from_dict(
     values:dict, # What `to_dict` returned, perhaps through JSON
 )->Config:
     "The config that `to_dict` was given."
-    parts = {k:v for k,v in values.items() if isinstance(v, dict)}
+    given = values if isinstance(values, dict) else {}
+    parts = {k:v for k,v in given.items() if isinstance(v, dict)}
     names = {f'{part}.{key}':v for part,fields in parts.items() for key,v in fields.items()}
     require(len(names)>0, 'not a configuration: expected an object with data, model, align, optim and run; '
             'give the config.json of a run')
