@@ -279,14 +279,15 @@ def put(folder, one):
     module.write_bytes(before[module].replace(one.old, one.new))
     return before
 
-def measure(folder, modules, show=print):
-    "Seconds of every page and test without a fault; stops where one fails by itself."
-    seconds = {}
+def measure(folder, modules, known=()):
+    "Seconds of every page and test without a fault, where they are not known; stops where one fails by itself."
+    seconds = dict(known)
     for check in dict.fromkeys(o for m in modules for o in check_names(folder, m)):
+        if check in seconds: continue
         done = attempt(folder, check)
         if not done.passed: raise SystemExit(f'{check} fails without any fault:\n{done.log[-3000:]}')
         seconds[check] = round(done.seconds, 1)
-        show(f'  {done.seconds:5.1f} s  {check}', flush=True)
+        print(f'  {done.seconds:5.1f} s  {check}', flush=True)
     return seconds
 
 def noticed_by(folder, one, seconds):
@@ -305,11 +306,18 @@ def noticed_by(folder, one, seconds):
 
 # ---- What is told ----------------------------------------------------------------------------------------------------
 
+def by_assertion(row):
+    "Whether a lesson noticed; other faults end in an error by themselves."
+    return bool(row['noticed_by']) and 'AssertionError' in row['words']
+
 def table(rows):
     "Faults and survivors of each module."
     modules = dict.fromkeys(o['module'] for o in rows)
-    counts = [(m, [o['noticed_by'] for o in rows if o['module']==m]) for m in modules]
-    lines = [f'{m:18} {len(o):4} faults {sum(map(bool, o)):4} noticed' for m, o in counts]
+    lines = []
+    for module in modules:
+        own = [o for o in rows if o['module']==module]
+        noticed, asserted = (sum(map(bool, o)) for o in ([o['noticed_by'] for o in own], map(by_assertion, own)))
+        lines.append(f'{module:18} {len(own):4} faults {noticed:4} noticed, {asserted:4} of them by an assertion')
     for o in rows:
         if not o['noticed_by']:
             old, new = o['change'].split(' → ', 1)
@@ -321,6 +329,11 @@ def save(path, result):
     rest = path.with_suffix('.partial')
     rest.write_text(json.dumps(result, indent=1, ensure_ascii=False)+'\n', encoding='utf-8')
     rest.replace(path)
+
+def contents(folder):
+    "What names everything in a checkout."
+    files = sorted(o for o in folder.rglob('*') if o.is_file())
+    return hashlib.sha256(b''.join(hashlib.sha256(o.read_bytes()).digest() for o in files)).hexdigest()
 
 def origin():
     code = 'import json; from urepa.core import provenance; print(json.dumps(provenance()))'
@@ -368,9 +381,11 @@ def main():
         if args.again: result['faults'] = [o for o in result['faults'] if o['noticed_by'] or o['key'] not in keys]
         tried = {o['key'] for o in result['faults']}
         left = [faults[o] for o in keys if o not in tried]
-        result.update(seed=args.seed, each=args.each, sample=args.sample, provenance=origin())
+        state = contents(folder)
+        seconds = result['seconds'] if result.get('contents')==state else {}
+        result.update(seed=args.seed, each=args.each, sample=args.sample, provenance=origin(), contents=state)
         for o in libraries: __import__(o)
-        result['seconds'] = result.get('seconds', {})|measure(folder, dict.fromkeys(o.module for o in left))
+        result['seconds'] = measure(folder, dict.fromkeys(o.module for o in left), seconds)
         go(folder, left, result, out)
     order = list(faults)
     result['faults'].sort(key=lambda o: (list(noticing).index(o['module']), order.index(o['key'])))
