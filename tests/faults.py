@@ -30,16 +30,16 @@ golden = 'tests/test_golden.py'
 noticing = { # module → what should notice its faults, besides its own page
     'nets.layers': ['nets/21_unet', 'training/52_build', golden],
     'nets.unet': ['nets/22_describe', 'training/52_build', golden],
-    'flow.paths': ['flow/31_solvers', 'flow/32_sample', 'align/45_objective', golden],
+    'flow.paths': ['flow/31_solvers', 'flow/32_sample', 'training/57_fields', golden],
     'flow.solvers': ['flow/32_sample', golden],
     'flow.sample': ['score/56_draw', golden],
     'align.project': ['align/45_objective', golden],
     'align.token': ['align/45_objective', golden],
     'align.manifold': ['align/45_objective', golden],
-    'align.objective': ['training/54_train', golden],
+    'align.objective': ['training/57_fields', 'training/54_train', golden],
     'training.ema': ['training/54_train', golden],
-    'training.train': ['training/53_run', golden],
-    'data.batches': ['align/45_objective', 'training/54_train', golden],
+    'training.train': ['training/57_fields', 'training/53_run', golden],
+    'data.batches': ['training/57_fields', 'training/54_train', golden],
     'score.metrics': ['score/62_evaluate', 'score/63_sweep'],
     'inside.cka': ['analysis/cka'],
 }
@@ -114,7 +114,8 @@ class Cell:
             if call or isinstance(o, ast.AugAssign): yield self.start(o), self.end(o), b'pass'
         for a, b in zip(body, body[1:]):
             if not all(isinstance(o, (ast.Assign, ast.AugAssign, ast.Expr)) for o in (a, b)): continue
-            bound = {o.id for o in ast.walk(a) if isinstance(o, ast.Name) and isinstance(o.ctx, ast.Store)}
+            targets = getattr(a, 'targets', [getattr(a, 'target', a)])
+            bound = {o.id for t in targets for o in ast.walk(t) if isinstance(o, ast.Name) and t is not a}
             known = {o.id for o in ast.walk(a) if isinstance(o, ast.Name) and isinstance(o.ctx, ast.Load)}
             read = {o.id for o in ast.walk(b) if isinstance(o, ast.Name) and isinstance(o.ctx, ast.Load)}
             if bound & known & read: yield self.swapped(a, b)
