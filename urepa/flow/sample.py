@@ -38,7 +38,7 @@ def guided(
         else:
             both = net(torch.cat([x, x]), torch.cat([t, t]), torch.cat([y, torch.full_like(y, null)])) # [2b c h w]
             label,none = both.to(x.dtype).chunk(2)
-        strength = torch.where(inside, guidance, 1.).to(x.dtype).reshape(-1, *[1]*(x.ndim-1))
+        strength = x.new_full(t.shape, guidance).where(inside, 1.).reshape(-1, *[1]*(x.ndim-1))
         return none + strength*(label-none)
     return velocity
 

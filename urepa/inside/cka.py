@@ -84,8 +84,8 @@ def rbf_kernel(
     "Which rows are close."
     require(scale>0, f'a Gaussian of width {scale} is no kernel; give a scale above 0, such as 0.5')
     squared = torch.cdist(x, x).square()
-    above = torch.ones_like(squared, dtype=torch.bool).triu(1)
-    middle = squared[above].median()
+    pairs = squared[torch.ones_like(squared, dtype=torch.bool).triu(1)] # [n(n-1)/2]
+    middle = (pairs.median()-(-pairs).median())/2 # torch's median is the lower of two
     remedy = 'give features that differ from row to row'
     require(bool(middle>0), f'more than half of the distances between {len(x)} rows are 0; {remedy}')
     return torch.exp(-squared/(2*scale**2*middle))

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['sinusoids', 'ConditionEmbedder', 'sincos_positions', 'rope_table', 'apply_rope', 'Attention', 'swiglu_hidden',
-           'GatedLinear', 'SwiGLU', 'gelu_mlp', 'modulate', 'Block', 'zero', 'initialise', 'PatchEmbed', 'FinalLayer',
-           'Down', 'Up', 'SkipFusion']
+           'silu_gradient', 'GatedLinear', 'SwiGLU', 'gelu_mlp', 'modulate', 'Block', 'zero', 'initialise',
+           'PatchEmbed', 'FinalLayer', 'Down', 'Up', 'SkipFusion']
 
 # %% ../../nbs/nets/20_layers.ipynb #e8f4eeb8
 import math,torch
@@ -122,6 +122,15 @@ def swiglu_hidden(
     "8/3 of the width, rounded up."
     return -(-8*width//(3*256))*256
 
+def silu_gradient(
+    grad:Tensor, # Gradient of the SiLU, any shape
+    gate:Tensor, # What the SiLU was taken of, shape of `grad`
+)->Tensor: # Shape of `grad`
+    "Gradient of the gate; PyTorch's kernel for it has no derivative, the formula has."
+    if not torch.is_grad_enabled(): return torch.ops.aten.silu_backward(grad, gate)
+    share = gate.sigmoid()
+    return grad*share*(1+gate*(1-share))
+
 class GatedLinear(torch.autograd.Function):
     "W(SiLU(gate) ⊙ value); stores gate and value for the backward pass and recomputes the rest."
     @staticmethod
@@ -136,7 +145,7 @@ class GatedLinear(torch.autograd.Function):
         gate,value,weight = ctx.saved_tensors
         opened = F.silu(gate)
         product = grad@weight # [… h]
-        to_gate = torch.ops.aten.silu_backward(product*value, gate)
+        to_gate = silu_gradient(product*value, gate)
         to_weight = grad.flatten(0, -2).mT@(opened*value).flatten(0, -2)
         return to_gate,product*opened,to_weight
 
