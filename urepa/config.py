@@ -96,7 +96,9 @@ class Checked:
     def __post_init__(self):
         for name,kind in hints(type(self)).items():
             value = getattr(self, name)
-            if isinstance(value, list): object.__setattr__(self, name, tuple(value))
+            if isinstance(value, list): # JSON knows no tuples
+                value = tuple(value)
+                object.__setattr__(self, name, value)
             check_value(self.prefix+name, value, kind)
 
 # %% ../nbs/01_config.ipynb #bb003ccd
@@ -533,7 +535,8 @@ def from_dict(
     values:dict, # What `to_dict` returned, perhaps through JSON
 )->Config:
     "The config that `to_dict` was given."
-    parts = {k:v for k,v in values.items() if isinstance(v, dict)}
+    given = values if isinstance(values, dict) else {}
+    parts = {k:v for k,v in given.items() if isinstance(v, dict)}
     names = {f'{part}.{key}':v for part,fields in parts.items() for key,v in fields.items()}
     require(len(names)>0, 'not a configuration: expected an object with data, model, align, optim and run; '
             'give the config.json of a run')

@@ -196,7 +196,7 @@ def embedded_store(
         try: return prepare(embedded_source(images), folder, recipe, str(device), show=show, teacher=teacher)
         except UserError:
             if attempt==2: raise
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
 
 # %% ../../nbs/data/15_batches.ipynb #5a96461f
 def data_facts(

@@ -25,7 +25,7 @@ from torch import Tensor
 from ..core import progress,provenance,read_json,require,sha256,write_json
 from .codecs import load_codec
 from .images import Source,image_grid,load_image,to_model
-from .store import Store,components_kept,finish_store,fit_basis,pack_tokens,shard_paths,write_shard
+from .store import Store,basis_name,components_kept,finish_store,fit_basis,pack_tokens,shard_paths,write_shard
 from .teachers import TeacherLike,load_teacher,teacher_about,teacher_grid
 from ..processes import Processes
 from ..tensors import save_tensors
@@ -292,7 +292,7 @@ def write_basis(
 ):
     "Principal components of the tokens of some images, once for the whole store."
     r = encoder.recipe
-    path = out/'basis.safetensors'
+    path = out/basis_name
     if not path.exists():
         length = source.length or images
         stride = max(1, length//images)
@@ -373,7 +373,7 @@ def finish(
 ):
     "Close the store."
     shards = len(list((out/'shards').glob('*.json')))
-    path = out/'basis.safetensors'
+    path = out/basis_name
     basis = sha256(path) if path.exists() else None
     finish_store(out, shards, dict(encoder.about(source), basis=basis, provenance=provenance()))
 

@@ -161,6 +161,7 @@ def lock(self:Run):
         try: fcntl.flock(lock, fcntl.LOCK_EX|fcntl.LOCK_NB)
         except BlockingIOError as e:
             raise UserError(f'another process is working on {self.folder}; wait until it is done, or stop it') from e
+        except OSError: pass # of a file system without locks
         yield
 
 # %% ../../nbs/training/53_run.ipynb #67e8fceb

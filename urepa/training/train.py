@@ -372,10 +372,11 @@ def train(
     start,run,processes = time.perf_counter(),Run(out, new=True),Processes(config.run.device)
     with processes.name_lost_peer():
         data,state,build = setup(config, run, resume, processes, build)
-        if processes.main:
-            run.write(data.config, data.fingerprint, build)
-            run.rewind(state.step)
-            if show: print(plan(state, len(data), run.folder), file=sys.stderr)
-        run_steps(state, data, Recorder(state, run, show and processes.main, watch, start), until)
-        processes.wait()
+        with run.lock() if processes.main else nullcontext():
+            if processes.main:
+                run.write(data.config, data.fingerprint, build)
+                run.rewind(state.step)
+                if show: print(plan(state, len(data), run.folder), file=sys.stderr)
+            run_steps(state, data, Recorder(state, run, show and processes.main, watch, start), until)
+            processes.wait()
     return run.folder
