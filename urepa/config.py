@@ -162,8 +162,8 @@ class Align(Checked):
     prefix = 'align.'
 
     teacher: str = 'embedded'
-    "'embedded', 'random' (same shape, untrained), 'pixels' (raw patches), a ViT of timm by name, NAME@FILE with "
-    "a file of weights, or 'ema': the run's own average (SRA)"
+    """'embedded', 'random' (same shape, untrained), 'pixels' (raw patches), a ViT of timm by name, NAME@FILE with
+    a file of weights, or 'ema': the run's own average (SRA)"""
     block: Annotated[int | Literal['mid'], count] = 'mid'
     "aligned block, counted from 1; 'mid' is the centre of the network"
     weight: Annotated[float, any_weight] = .5
@@ -193,13 +193,13 @@ class Align(Checked):
     layers: Literal['mlp', 'conv'] = 'mlp'
     "of the projector: an MLP, or one 3×3 convolution (iREPA)"
     spatial_norm: Annotated[float, share] = 0.
-    "share of an image's mean token taken from the teacher's tokens before each feature is scaled to spread 1 over the "
-    "image (iREPA takes 0.6); 0 leaves them as they are"
+    """share of an image's mean token taken from the teacher's tokens before each feature is scaled to spread 1 over the
+    image (iREPA takes 0.6); 0 leaves them as they are"""
     stop_step: Annotated[int, any_count] = 0
     "step after which nothing is aligned any more and no teacher token is read (HASTE); 0 never stops"
     dispersive: Annotated[float, any_weight] = 0.
-    "weight of a loss that pushes the images' tokens of the aligned block apart, without a teacher (dispersive loss; "
-    "its authors take 0.25)"
+    """weight of a loss that pushes the images' tokens of the aligned block apart, without a teacher (dispersive loss;
+    its authors take 0.25)"""
     dispersive_temperature: Annotated[float, positive] = 1.
     "its temperature: distances are squared, averaged over the features and divided by it"
     dispersive_diagonal: bool = True
@@ -343,8 +343,8 @@ class Sampling(Checked):
     labels: str = 'balanced'
     "'balanced' (every class in turn), 'random', or labels such as 3,3,7, taken in turn"
     average: str = ''
-    "which averaged weights draw: an entry of optim.averages, or power-0.07 put together from those (EDM2); empty for "
-    "the one of optim.ema"
+    """which averaged weights draw: an entry of optim.averages, or power-0.07 put together from those (EDM2); empty for
+    the one of optim.ema"""
     weak: str = ''
     "run folder whose network guides in place of the null label (autoguidance)"
     weak_step: Annotated[int | None, any_count] = None

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['in_store', 'commands', 'demo', 'builder', 'run_training', 'train', 'recipe_options', 'prepare', 'verify_store',
            'show_store', 'sample', 'check_evaluation', 'warn_of_reference', 'evaluate', 'report', 'sweep', 'compare',
-           'export', 'import_network', 'info', 'side', 'list_presets', 'embedded_files', 'doctor', 'bench', 'choice',
-           'kinds_of', 'with_purpose', 'with_help', 'application', 'Mistyped', 'with_file', 'option_names',
+           'export', 'import_network', 'info', 'side', 'list_presets', 'plan', 'embedded_files', 'doctor', 'bench',
+           'choice', 'kinds_of', 'with_purpose', 'with_help', 'application', 'Mistyped', 'with_file', 'option_names',
            'known_names', 'unknown', 'explain', 'overview', 'call_of', 'told', 'memory_is_full', 'main']
 
 # %% ../../nbs/app/81_cli.ipynb #79f4c937
@@ -351,6 +351,28 @@ def list_presets():
         cost = f"{told['parameters']/1e6:>11,.1f} M{told['total']/1e9:>9.2f} G"
         print(f'{name:24}{side(o):>6} px{depths:>12}{cost}  {teacher}')
 
+# %% ../../nbs/app/81_cli.ipynb #4b70f4c3
+def plan(
+    config:Config, # The preset
+    gpus:int=8, # GPUs in all
+    gpu:Literal['a100', 'h100', 'h200', 'b200', 'l40s', '4090']='h100', # Which
+    share:float=.17, # Share of the GPU's peak that the products of a step reach
+    storage:float=2., # GB/s that a node reads from the store
+    tokens:str='float16', # How the store keeps tokens: float16, int8, or pca with a number, such as pca64
+    build:Path|None=None, # A Python file whose function `build` makes the network
+):
+    """Memory, time, traffic and disk of a run on some GPUs, computed without them.
+
+    On eight H100: urepa plan sit_down_xl --gpus 8 --gpu h100
+
+    With blocks run again: urepa plan sit_down_xl_512 --gpus 64 --run.gradient-checkpointing
+    """
+    from urepa.app.plan import Assumed,describe_plan,plan_run,too_large
+    assumed = Assumed(share=share, storage=storage)
+    made = plan_run(config, gpus, gpu, tokens=tokens, assumed=assumed, build=builder(build))
+    print(f'{gpus} × {gpu}: {describe_plan(made)}')
+    require(made.fits, too_large(made))
+
 # %% ../../nbs/app/81_cli.ipynb #a19dd21b
 def embedded_files()->str: # A sentence
     "Whether every embedded file that has a recorded checksum is whole."
@@ -406,7 +428,8 @@ def bench(
 in_store = dict(verify=verify_store, show=show_store)
 commands = dict(
     demo=demo, prepare=prepare, store=in_store, train=train, sample=sample, evaluate=evaluate, compare=compare,
-    export=export, **{'import':import_network}, report=report, sweep=sweep, info=info, bench=bench, doctor=doctor)
+    export=export, **{'import':import_network}, report=report, sweep=sweep, info=info, plan=plan, bench=bench,
+    doctor=doctor)
 
 def choice(
     configs:dict, # name → `Config`

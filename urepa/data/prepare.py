@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from ..core import progress,provenance,read_json,require,sha256,write_json
 from .codecs import load_codec
-from .images import Source,image_grid,load_image,to_model
+from .images import Source,check_label,image_grid,load_image,to_model
 from .store import Store,basis_name,components_kept,finish_store,fit_basis,pack_tokens,shard_paths,write_shard
 from .teachers import TeacherLike,load_teacher,teacher_about,teacher_grid
 from ..processes import Processes
@@ -167,6 +167,7 @@ class Prepare:
         items = self.source.read(index, index+r.shard_size)
         for item,image in prefetch_map(items, read, self.pool, r.batch+self.threads):
             name,label,_ = item
+            check_label(self.source, name, label)
             if isinstance(image, str): skipped.append((index, name, image))
             else: batch.append((index, label, image))
             index += 1

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['required', 'optional', 'reserved', 'judges', 'error_context', 'check_whole', 'check_keys', 'check_judges',
-           'check_sweep', 'read_sweep', 'row_config', 'Checked', 'check_training', 'load_nets', 'sweep_nets',
+           'check_sweep', 'read_sweep', 'row_config', 'Trainable', 'check_training', 'load_nets', 'sweep_nets',
            'check_row', 'run_folder', 'sampling_of', 'scored_as', 'scores_of', 'run_one', 'steps_done', 'chosen',
            'choose_jobs', 'with_seeds', 'dispatch', 'end_with_parent', 'same_protocol', 'Standing', 'standing',
            'job_of', 'write_scores', 'divergence', 'run_sweep', 'SerialExecutor', 'open_pool', 'run_jobs', 'sweep_runs',
@@ -129,14 +129,14 @@ def row_config(
     return replace_fields(preset(sweep['preset']), {**own, **sweep['fields'], **sweep['rows'][row]})
 
 # %% ../../nbs/score/63_sweep.ipynb #e41abd9e
-class Checked(NamedTuple):
+class Trainable(NamedTuple):
     "A run that could be trained."
     config:Config # With what the data decide
     data:Any # What it learns from, as `open_data` returns it, without a teacher unless one is stored
 
 def check_training(
     config:Config, # A run
-)->Checked:
+)->Trainable:
     "`UserError` for what its training would refuse, without the teacher's weights and without a step."
     align,optim = config.align,config.optim
     check_parts(config, 1)
@@ -153,7 +153,7 @@ def check_training(
     objective = build(fitted, device='meta', teacher=teacher).objective
     objective.check_parts(optim.grad_accum)
     Averages(objective.net, optim.ema, optim.averages)
-    return Checked(fitted, data)
+    return Trainable(fitted, data)
 
 @lru_cache
 def load_nets(

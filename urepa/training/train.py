@@ -332,8 +332,9 @@ class Recorder:
         "Let a function look at the newest checkpoint; its failure does not end the run."
         step = self.state.step
         try: self.watch(self.run.folder, step)
-        except (UserError, OSError) as e:
-            print(f'step {step} could not be looked at ({e}); the run goes on', file=sys.stderr, flush=True)
+        except Exception as e: # a picture may also want more memory than there is
+            told = str(e) or type(e).__name__
+            print(f'step {step} could not be looked at ({told}); the run goes on', file=sys.stderr, flush=True)
 
     def __enter__(self): return self
 
