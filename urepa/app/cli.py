@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['in_store', 'commands', 'demo', 'builder', 'run_training', 'train', 'recipe_options', 'prepare', 'verify_store',
            'show_store', 'sample', 'check_evaluation', 'warn_of_reference', 'evaluate', 'report', 'sweep', 'compare',
-           'export', 'info', 'side', 'list_presets', 'embedded_files', 'doctor', 'bench', 'choice', 'kinds_of',
-           'with_purpose', 'with_help', 'application', 'Mistyped', 'with_file', 'option_names', 'known_names',
-           'unknown', 'explain', 'overview', 'call_of', 'told', 'memory_is_full', 'main']
+           'export', 'import_network', 'info', 'side', 'list_presets', 'plan', 'embedded_files', 'doctor', 'bench',
+           'choice', 'kinds_of', 'with_purpose', 'with_help', 'application', 'Mistyped', 'with_file', 'option_names',
+           'known_names', 'unknown', 'explain', 'overview', 'call_of', 'told', 'memory_is_full', 'main']
 
 # %% ../../nbs/app/81_cli.ipynb #79f4c937
 import dataclasses,os,re,shutil,sys,time
@@ -301,6 +301,20 @@ def export(
     from urepa.app.pipeline import export as export_run
     print(f'{export_run(run, out, step)} is written')
 
+def import_network(
+    file:Path, # Weights that SiT or REPA published, .pt or .safetensors
+    out:Path, # A run folder that does not exist yet
+    codec:str|None=None, # What its latents are made with; Stable Diffusion's for four channels by default, else pixels
+    heads:int|None=None, # Attention heads; those of the published size of this width by default
+    reversed_time:bool|None=None, # True: t = 1 is the image, as in SiT's code; by default where there are no projectors
+):
+    """Write a network that SiT or REPA published as a run folder, to sample, score, look into and export.
+
+    SiT's: urepa import SiT-XL-2-256.pt --out runs/sit
+    """
+    from urepa.app.published import import_network as write_run
+    print(f'{write_run(file, out, codec, heads, reversed_time).folder} is written')
+
 # %% ../../nbs/app/81_cli.ipynb #5ac7e523
 def info(
     config:Config, # The preset
@@ -336,6 +350,28 @@ def list_presets():
         depths,teacher = ' '.join(map(str, m.depths)),o.align.teacher if o.align.weight else 'nothing'
         cost = f"{told['parameters']/1e6:>11,.1f} M{told['total']/1e9:>9.2f} G"
         print(f'{name:24}{side(o):>6} px{depths:>12}{cost}  {teacher}')
+
+# %% ../../nbs/app/81_cli.ipynb #4b70f4c3
+def plan(
+    config:Config, # The preset
+    gpus:int=8, # GPUs in all
+    gpu:Literal['a100', 'h100', 'h200', 'b200', 'l40s', '4090']='h100', # Which
+    share:float=.17, # Share of the GPU's peak that the products of a step reach
+    storage:float=2., # GB/s that a node reads from the store
+    tokens:str='float16', # How the store keeps tokens: float16, int8, or pca with a number, such as pca64
+    build:Path|None=None, # A Python file whose function `build` makes the network
+):
+    """Memory, time, traffic and disk of a run on some GPUs, computed without them.
+
+    On eight H100: urepa plan sit_down_xl --gpus 8 --gpu h100
+
+    With blocks run again: urepa plan sit_down_xl_512 --gpus 64 --run.gradient-checkpointing
+    """
+    from urepa.app.plan import Assumed,describe_plan,plan_run,too_large
+    assumed = Assumed(share=share, storage=storage)
+    made = plan_run(config, gpus, gpu, tokens=tokens, assumed=assumed, build=builder(build))
+    print(f'{gpus} × {gpu}: {describe_plan(made)}')
+    require(made.fits, too_large(made))
 
 # %% ../../nbs/app/81_cli.ipynb #a19dd21b
 def embedded_files()->str: # A sentence
@@ -392,7 +428,8 @@ def bench(
 in_store = dict(verify=verify_store, show=show_store)
 commands = dict(
     demo=demo, prepare=prepare, store=in_store, train=train, sample=sample, evaluate=evaluate, compare=compare,
-    export=export, report=report, sweep=sweep, info=info, bench=bench, doctor=doctor)
+    export=export, **{'import':import_network}, report=report, sweep=sweep, info=info, plan=plan, bench=bench,
+    doctor=doctor)
 
 def choice(
     configs:dict, # name → `Config`
