@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['in_store', 'commands', 'demo', 'builder', 'run_training', 'train', 'recipe_options', 'prepare', 'verify_store',
-           'show_store', 'sample', 'check_evaluation', 'evaluate', 'report', 'sweep', 'compare', 'export', 'info',
-           'side', 'list_presets', 'embedded_files', 'doctor', 'bench', 'choice', 'kinds_of', 'with_purpose',
-           'with_help', 'application', 'Mistyped', 'with_file', 'option_names', 'known_names', 'unknown', 'explain',
-           'overview', 'call_of', 'told', 'main']
+           'show_store', 'sample', 'check_evaluation', 'print_training_images', 'evaluate', 'report', 'sweep',
+           'compare', 'export', 'info', 'side', 'list_presets', 'embedded_files', 'doctor', 'bench', 'choice',
+           'kinds_of', 'with_purpose', 'with_help', 'application', 'Mistyped', 'with_file', 'option_names',
+           'known_names', 'unknown', 'explain', 'overview', 'call_of', 'told', 'main']
 
 # %% ../../nbs/app/81_cli.ipynb #79f4c937
 import dataclasses,os,re,shutil,sys,time
@@ -192,6 +192,15 @@ def check_evaluation(
     require(out is None and not run, f'--statistics stores what {samples} looks like and scores nothing; '
             'give images, and leave out --out')
 
+def print_training_images(
+    run:Path, # Run folder
+):
+    "Say what a run learned from, where that need not be the embedded images that it is compared with."
+    data = read_json(run/'config.json')['data']
+    learned = data.get('store') or data.get('images')
+    if learned: print(f'This run learned from {learned} and is compared with the embedded images; '
+                      'unless these are the same, give real images of its kind with --reference.')
+
 def evaluate(
     samples:Path, # An .npz file, a folder of images, or a run folder, which is sampled first
     count:int|None=None, # Images to sample from a run folder; 5000 by default
@@ -199,7 +208,7 @@ def evaluate(
     reference:str='fashion', # Folder or .npz file of real images or their statistics; fashion: the embedded test split
     features:Literal['fashion', 'inception', 'dinov2']='fashion', # Both embedded nets, FID's Inception, or DINOv2
     weights:Path|None=None, # File of Inception's or DINOv2's weights
-    subset:int=10_000, # Images whose features precision, recall and kernel distance compare; 0 takes all
+    subset:int=10_000, # Real images for precision, recall and kernel distance, with up to 5 samples each; 0 takes all
     out:Path|None=None, # JSON file for the result
     statistics:Path|None=None, # .npz file: store the statistics of these images as a reference, and do not score them
     how:Sampling=scoring, # How a run's images are drawn; its device also for the nets
@@ -227,22 +236,17 @@ def evaluate(
     processes = Processes(how.device)
     nets = None
     if features!='fashion' or how.device!='auto': nets = tuple(feature_nets(features, weights, processes.device))
+    shared = dict(keep=subset, show=True, processes=processes)
     with processes.name_lost_peer():
-        if statistics is not None:
-            return write_reference(statistics, nets[0], Images(samples), keep=subset, show=True, processes=processes)
+        if statistics is not None: return write_reference(statistics, nets[0], Images(samples), **shared)
+        shared |= dict(reference=reference, nets=nets)
         if run:
-            chosen = dict(dataclasses.asdict(how), device=str(processes.device))
-            score = score_run(samples, 5000 if count is None else count, step, show=True, reference=reference,
-                              nets=nets, keep=subset, processes=processes, **chosen)
-        else:
-            score = score_images(
-                samples, reference=reference, nets=nets, keep=subset, show=True, processes=processes)
+            drawing = dict(dataclasses.asdict(how), device=str(processes.device))
+            score = score_run(samples, 5000 if count is None else count, step, **shared, **drawing)
+        else: score = score_images(samples, **shared)
     if score is None: return
     print(describe(score))
-    data = read_json(samples/'config.json')['data'] if run and reference=='fashion' else {}
-    learned = data.get('store') or data.get('images')
-    if learned: print(f'This run learned from {learned} and is compared with the embedded images; '
-                      'unless these are the same, give real images of its kind with --reference.')
+    if run and reference=='fashion': print_training_images(samples)
     if out is not None: write_json(out, dict(score, provenance=provenance()))
 
 # %% ../../nbs/app/81_cli.ipynb #c11a0007
