@@ -2,19 +2,23 @@
 import os
 
 import pytest
-from checkout import run, scripts
+from forks import command
 
 os.environ.update(OMP_NUM_THREADS='1', HF_HUB_OFFLINE='1', MPLBACKEND='Agg')
 
 @pytest.fixture
 def urepa(tmp_path):
+    "The command in a process of its own, begun in the test's folder."
     env = dict(os.environ, UREPA_CACHE=str(tmp_path/'cache'))
-    def call(*args, **kwargs):
-        return run(scripts/'urepa', *args, **dict(dict(cwd=tmp_path, env=env, timeout=500), **kwargs))
-    def good(*args):
-        done = call(*args)
-        words = ' '.join(map(str, args))
-        assert done.returncode==0, f'urepa {words} ended with {done.returncode}:\n{done.stderr[-4000:]}'
+    def call(*words): return command(*words, cwd=tmp_path, env=env).done()
+    def good(*words):
+        done = call(*words)
+        said = ' '.join(map(str, words))
+        assert done.returncode==0, f'urepa {said} ended with {done.returncode}:\n{done.stderr[-4000:]}'
         return done.stdout
     call.good, call.env = good, env
     return call
+
+def pytest_collection_modifyitems(items):
+    "Pages last: they are short, so that no process waits long for the other at the end."
+    items.sort(key=lambda o: o.path.name=='test_pages.py')

@@ -152,7 +152,7 @@ def test_resume_equals_never_having_stopped(urepa, tmp_path):
 
 def test_demo(urepa, tmp_path):
     "Stopped, and called again."
-    words = ['demo', '--train-steps', '60', '--count', '100']
+    words = ['demo', '--train-steps', '30', '--count', '100']
     told = complaint(stopped(urepa, tmp_path/'demo', 1, signal.SIGINT, *words), 130)
     assert told.endswith('repeat the command to continue'), told
     urepa.good(*words, '--out', 'demo')

@@ -1,10 +1,9 @@
 "Parts of one's own, used without a change to the package."
 import hashlib
-import sys
 
 import pytest
 import torch
-from checkout import scripts, succeed
+from forks import Ranks, command
 from PIL import Image
 from torch import nn
 
@@ -175,10 +174,8 @@ def test_network_of_ones_own(urepa, tmp_path):
 def test_network_of_ones_own_in_two_processes(tmp_path):
     "It lists no blocks, and its weights are split all the same (FSDP2): the losses are those of one process."
     (tmp_path/'mine.py').write_text(own_network)
-    words = ['-m', 'urepa', 'train', 'tiny', '--build', 'mine.py', '--optim.steps', 3, '--run.log-every', 1]
-    words += ['--run.device', 'cpu']
-    succeed(sys.executable, *words, '--out', 'one', cwd=tmp_path)
-    torchrun = [scripts/'torchrun', '--standalone', '--nproc_per_node', 2]
-    succeed(*torchrun, *words, '--run.fsdp', '--out', 'two', cwd=tmp_path)
+    words = ['train', 'tiny', '--build', 'mine.py', '--optim.steps', 3, '--run.log-every', 1, '--run.device', 'cpu']
+    command(*words, '--out', 'one', cwd=tmp_path).done()
+    Ranks(2, *words, '--run.fsdp', '--out', 'two', cwd=tmp_path).done()
     one, two = [Run(tmp_path/o).log for o in ('one', 'two')]
     for a, b in zip(one, two, strict=True): assert abs(a['loss']-b['loss'])<1e-4

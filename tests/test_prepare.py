@@ -4,10 +4,10 @@ import subprocess
 import tarfile
 import time
 
-import psutil
 import pytest
 import torch
 from checkout import run, scripts
+from forks import Ranks
 from PIL import Image
 from test_commands import complaint
 
@@ -60,28 +60,20 @@ def spoil(folder):
 
 def shards(store): return {o.name:sha256(o) for o in sorted((store/'shards').glob('*.safetensors'))}
 
-def two(urepa, tmp_path, *words):
-    "`urepa` in two processes."
-    command = [scripts/'torchrun', '--standalone', '--nproc_per_node', '2', '-m', 'urepa', *words]
-    return subprocess.Popen([str(o) for o in command], cwd=tmp_path, env=urepa.env, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True)
-
 def test_from_files_to_training(urepa, tmp_path):
     "Two processes, killed once and continued, give the bytes of one that was left alone; then verify, look, and train."
     bad = spoil(garments(tmp_path/'images', 3000))
     words = ['prepare', '--images', 'images', *small, '--shard-size', '128', '--out']
-    process = two(urepa, tmp_path, *words, 'store')
-    while len(list(tmp_path.glob('store/shards/*.json')))<4 and process.poll() is None: time.sleep(.01)
-    for o in [*psutil.Process(process.pid).children(recursive=True), process]: o.kill()
-    process.communicate()
+    ranks = Ranks(2, *words, 'store', cwd=tmp_path, env=urepa.env)
+    while len(list(tmp_path.glob('store/shards/*.json')))<4 and not ranks.ended(): time.sleep(.01)
+    ranks.kill()
     made = len(list(tmp_path.glob('store/shards/*.json')))
     assert 4<=made<24 and not (tmp_path/'store'/'store.json').exists(), f'{made} shards were made before the kill'
     kept = {o:o.stat().st_mtime_ns for o in tmp_path.glob('store/shards/*.json')}
-    process = two(urepa, tmp_path, *words, 'store')
-    told, complaints = process.communicate(timeout=300)
-    assert process.returncode==0, complaints[-3000:]
+    done = Ranks(2, *words, 'store', cwd=tmp_path, env=urepa.env).done()
+    assert done.returncode==0, done.stderr[-3000:]
     assert all(o.stat().st_mtime_ns==when for o,when in kept.items()), 'finished shards were made again'
-    assert f'{bad} images could not be read' in told
+    assert f'{bad} images could not be read' in done.stdout
     urepa.good(*words, 'alone')
     assert shards(tmp_path/'store')==shards(tmp_path/'alone')
     assert len(Store(tmp_path/'store'))==3002

@@ -8,9 +8,9 @@ import time
 from hashlib import sha256
 
 import numpy as np
-import psutil
 import pytest
-from checkout import read_pages, scripts
+from checkout import read_pages
+from forks import Ranks
 from PIL import Image
 
 
@@ -43,29 +43,17 @@ def urepa(tmp_path, monkeypatch, capsys):
     call.refused = refused
     return call
 
-def torchrun(n, *words, **kwargs):
-    "The command as n processes on the CPU."
-    command = [scripts/'torchrun', '--standalone', '--nproc_per_node', n, '-m', 'urepa', *words]
-    env = dict(os.environ, OMP_NUM_THREADS='1')
-    return subprocess.Popen([str(o) for o in command], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            text=True, start_new_session=True, **kwargs)
-
 def digest(path): return sha256(path.read_bytes()).hexdigest()
 
 def killed_once(words, folder):
     "A set that two processes draw, killed after the first block and continued with another batch size."
-    process = torchrun(2, *words, '--batch-size', 32, '--out', 'two.npz', cwd=folder)
+    ranks = Ranks(2, *words, '--batch-size', 32, '--out', 'two.npz', cwd=folder)
     parts = folder/'two.npz.parts'
-    while not list(parts.glob('*.npy')) and process.poll() is None: time.sleep(.01)
-    assert process.poll() is None, process.communicate()[0][-4000:]
-    agent = psutil.Process(process.pid)
-    for o in [*agent.children(recursive=True), agent]:
-        o.kill() # workers are sessions of their own and would outlive torchrun
-    process.wait(60)
-    assert list(parts.glob('*.npy')) and not (folder/'two.npz').exists()
-    process = torchrun(2, *words, '--batch-size', 100, '--out', 'two.npz', cwd=folder)
-    told, _ = process.communicate(timeout=500)
-    assert process.returncode==0 and 'process 1 of 2' in told, told[-4000:]
+    while not list(parts.glob('*.npy')) and not ranks.ended(): time.sleep(.01)
+    ranks.kill()
+    assert list(parts.glob('*.npy')) and not (folder/'two.npz').exists(), ranks.done().stderr[-4000:]
+    done = Ranks(2, *words, '--batch-size', 100, '--out', 'two.npz', cwd=folder).done()
+    assert done.returncode==0 and 'process 1 of 2' in done.stderr, done.stderr[-4000:]
     assert not parts.exists()
 
 def test_from_a_run_to_a_table(urepa, made, tmp_path):
@@ -289,9 +277,8 @@ def test_scores_from_two_processes(urepa, made, tmp_path):
     words = ['evaluate', 'run', '--count', 66, '--steps', 2, '--guidance', 1.5, '--interval', 0, .7, '--reference',
              'real.npz', '--subset', 50]
     urepa(*words, '--out', '1.json')
-    process = torchrun(2, *words, '--out', '2.json', cwd=tmp_path)
-    told, _ = process.communicate(timeout=300)
-    assert process.returncode==0 and told.count('precision, autoencoder')==1, told[-4000:]
+    done = Ranks(2, *words, '--out', '2.json', cwd=tmp_path).done()
+    assert done.returncode==0 and done.stdout.count('precision, autoencoder')==1, done.stderr[-4000:]
     one, two = [{k:v for k,v in json.loads((tmp_path/f'{i}.json').read_text()).items() if k!='provenance'}
                 for i in (1, 2)]
     same_numbers(one, two)
@@ -330,6 +317,6 @@ def test_latents_as_images(urepa, made, tmp_path):
     assert (np.stack([np.asarray(o) for o in images])==np.load(tmp_path/'32.npz')['arr_0'][:4,...,0]).all()
 
 def test_more_processes_than_images(made, tmp_path):
-    process = torchrun(3, 'sample', made/'run-0', '--count', 2, '--steps', 1, '--out', 'x.npz', cwd=tmp_path)
-    told, _ = process.communicate(timeout=300)
-    assert process.returncode and 'no more processes than there are images' in told and not (tmp_path/'x.npz').exists()
+    done = Ranks(3, 'sample', made/'run-0', '--count', 2, '--steps', 1, '--out', 'x.npz', cwd=tmp_path).done()
+    assert done.returncode and 'no more processes than there are images' in done.stderr
+    assert not (tmp_path/'x.npz').exists()

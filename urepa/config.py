@@ -168,6 +168,8 @@ class Align(Checked):
     "λ, weight of the whole alignment (Eq. 5)"
     token: Annotated[float, any_weight] = 1.
     "weight of the token loss inside it, 1 in Eq. 5; 0 leaves the manifold loss alone (last row of Table 15)"
+    token_loss: Literal['cosine', 'smooth_l1'] = 'cosine'
+    "how a token is compared with the teacher's: by the cosine (Eq. 1), or by a distance (SRA as published)"
     manifold: Annotated[float, any_weight] = 3.
     "w, weight of the manifold loss inside it (Eq. 5)"
     pairs: Literal['tokens', 'samples', 'random'] = 'tokens'
@@ -194,7 +196,12 @@ class Align(Checked):
     stop_step: Annotated[int, any_count] = 0
     "step after which nothing is aligned any more and no teacher token is read (HASTE); 0 never stops"
     dispersive: Annotated[float, any_weight] = 0.
-    "weight of a loss that pushes the images' tokens of the aligned block apart, without a teacher (dispersive loss)"
+    "weight of a loss that pushes the images' tokens of the aligned block apart, without a teacher (dispersive loss; "
+    "its authors take 0.25)"
+    dispersive_temperature: Annotated[float, positive] = 1.
+    "its temperature: distances are squared, averaged over the features and divided by it"
+    dispersive_diagonal: bool = True
+    "count each image beside itself, as the authors' code does; without, the loss has no lower bound"
     ema_block: Annotated[int | Literal['mid'], count] = 'mid'
     "block of the average that is the teacher, where `teacher` is 'ema'"
     max_time_gap: Annotated[float, share] = .2

@@ -127,10 +127,12 @@ def manifold_loss(
 # %% ../../nbs/align/44_manifold.ipynb #d225e3c5
 def dispersive_loss(
     h:Tensor, # Tokens of a block, `[b n d]`
-    temperature:float=.5, # τ
-)->Tensor: # Scalar, fp32; 0 where all images are alike, ever smaller as they move apart
+    temperature:float=1., # τ
+    diagonal:bool=True, # Count each image beside itself, as the authors do; without, the loss has no lower bound
+)->Tensor: # Scalar, fp32; 0 where all images are alike, −log b where they are far apart
     "How close the images of a batch lie to each other; no teacher is asked (Wang & He 2025)."
     require(len(h)>1, 'one image has nothing to be told apart from; use batches of at least 2')
     h = h.float().flatten(1)
-    distances = torch.pdist(h).square()/h.shape[1]
+    distances = torch.pdist(h).square()/h.shape[1] # of each pair once
+    if diagonal: distances = torch.cat([distances, distances, distances.new_zeros(len(h))])
     return torch.logsumexp(-distances/temperature, 0)-math.log(len(distances))

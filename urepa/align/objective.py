@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor,nn
 from .manifold import dispersive_loss,manifold_loss
-from .token import shuffled_gap,spatial_normalise,token_loss
+from .token import shuffled_gap,spatial_normalise,token_losses
 from ..config import Align,Run
 from ..core import require
 from ..data.batches import Draws,Wanted,draw_step
@@ -70,9 +70,11 @@ class Term:
 
 def token_term(
     weight:float=1., # Inside λ
+    loss:str='cosine', # A key of `token_losses`
 )->Term:
-    "Minus the cosine with the teacher, token by token (Eq. 1)."
-    return Term('token', weight, lambda o: token_loss(o.h, o.z, o.share))
+    "How far each token is from the teacher's: minus their cosine (Eq. 1), or a distance."
+    compared = named(loss, token_losses, 'token loss')
+    return Term('token', weight, lambda o: compared(o.h, o.z, o.share))
 
 def manifold_term(
     weight:float=3., # w
@@ -84,17 +86,21 @@ def manifold_term(
     return Term('manifold', weight, loss, crosses_images=pairs!='tokens', random_pairs=pairs=='random')
 
 def dispersive_term(
-    weight:float, # Beside λ
+    weight:float=.25, # Beside λ; the authors' by default
+    temperature:float=1., # τ
+    diagonal:bool=True, # Count each image beside itself
 )->Term:
     "Images of a batch moved apart, without a teacher (Wang & He 2025)."
-    return Term('dispersive', weight, lambda o: dispersive_loss(o.tokens), needs_teacher=False, crosses_images=True)
+    loss = lambda o: dispersive_loss(o.tokens, temperature, diagonal)
+    return Term('dispersive', weight, loss, needs_teacher=False, crosses_images=True)
 
 def terms_of(
     align:Align, # Of a config
 )->list[Term]: # Those that weigh something
     "The terms that a config describes."
     relations = manifold_term(align.manifold, align.pairs, align.centre)
-    found = [token_term(align.token), relations, dispersive_term(align.dispersive)]
+    apart = dispersive_term(align.dispersive, align.dispersive_temperature, align.dispersive_diagonal)
+    found = [token_term(align.token, align.token_loss), relations, apart]
     return [o for o in found if o.weight and (align.weight or not o.needs_teacher)]
 
 # %% ../../nbs/align/45_objective.ipynb #45bbf861

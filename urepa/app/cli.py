@@ -263,7 +263,7 @@ def sweep(
     folder:Path=Path('runs/sweeps'), # The runs lie there, in a folder named like the file; none is done again
     workers:int|None=None, # Runs side by side, one a GPU or else a core by default; 0 starts no processes
     rows:list[str]|None=None, # Some of the rows; all by default
-    seeds:list[int]|None=None, # Some of the seeds; all by default
+    seeds:list[int]|None=None, # Some of the seeds, or others than the file's; all of the file by default
 ):
     "Train and score all rows and seeds of a sweep, or some of them."
     from urepa.score.sweep import run_sweep

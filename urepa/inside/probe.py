@@ -129,7 +129,7 @@ def label_readouts(
 def effective_rank(
     values:Tensor, # Eigenvalues of a covariance, in any order
 )->float: # From 1 to their number
-    "Effective rank of the covariance: number of equal directions that would be spread as widely (Roy and Vetterli 2007)."
+    "Effective rank of the covariance (Roy and Vetterli 2007): so many equal directions would be spread as widely."
     values = values.double()
     bad = int((~values.isfinite()).sum())
     require(bad==0, f'{bad} of {len(values)} eigenvalues are NaN or infinite; find out what broke the features')

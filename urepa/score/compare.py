@@ -419,6 +419,8 @@ def remarks(
         missing = [] if path.is_dir() else read_json(path).get('missing', [])
         lost = [f'{row} with seed {seed}' for row,seed in missing]
         if lost: sentences.append(f'{path.name} lacks runs: {", ".join(lost)}.')
+        gone = [f"{o['row']} with seed {o['seed']} at step {o['step']}" for o in read_result(path).get('diverged', [])]
+        if gone: sentences.append(f'{path.name} holds runs that diverged: {", ".join(gone)}.')
         for o in read_scores(path):
             if not (o['row'] or o['config']): continue
             name = f"{o['label']}-{o['seed']}" if o['row'] else o['label']

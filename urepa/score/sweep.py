@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['required', 'optional', 'reserved', 'judges', 'error_context', 'check_whole', 'check_keys', 'check_judges',
            'check_sweep', 'read_sweep', 'row_config', 'check_training', 'load_nets', 'sweep_nets', 'check_row',
-           'sampling_of', 'scored_as', 'scores_of', 'run_one', 'steps_done', 'chosen', 'choose_jobs', 'dispatch',
-           'end_with_parent', 'same_protocol', 'standing_scores', 'write_scores', 'run_sweep', 'SerialExecutor',
-           'open_pool', 'run_jobs', 'sweep_runs', 'run_revisions']
+           'run_folder', 'sampling_of', 'scored_as', 'scores_of', 'run_one', 'steps_done', 'chosen', 'choose_jobs',
+           'with_seeds', 'dispatch', 'end_with_parent', 'same_protocol', 'Standing', 'standing', 'job_of',
+           'write_scores', 'divergence', 'run_sweep', 'SerialExecutor', 'open_pool', 'run_jobs', 'sweep_runs',
+           'run_revisions']
 
 # %% ../../nbs/score/63_sweep.ipynb #9fe6ceac
 import math,os,re,threading,tomllib
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from functools import lru_cache,partial
 from multiprocessing import get_context,parent_process
 from pathlib import Path
+from typing import NamedTuple
 import torch
 from ..config import Config,preset,replace_fields,set_fields,to_dict
 from ..core import UserError,nearest,progress,provenance,read_json,require,write_json
@@ -29,7 +31,7 @@ from .features import feature_kinds,feature_nets
 from ..training.build import build
 from ..training.ema import Averages
 from ..training.run import Run,check_parts,check_trackers
-from ..training.train import train
+from ..training.train import Diverged,train
 
 # %% ../../nbs/score/63_sweep.ipynb #47990a8d
 required = dict(title=str, preset=str, fields=dict, seeds=list, score_at=list, count=int, sampling=dict, rows=dict)
@@ -179,6 +181,14 @@ def check_row(
         for net in nets or fashion_nets(): open_reference(sweep.get('reference', 'fashion'), net, shape)
 
 # %% ../../nbs/score/63_sweep.ipynb #7e234dbe
+def run_folder(
+    folder:str|Path, # Where the sweep's runs lie
+    row:str, # Name of a row
+    seed:int, # Seed of the run
+)->Path:
+    "Where one run of a sweep lies."
+    return Path(folder)/f'{row}-{seed}'
+
 def sampling_of(
     sweep:dict, # What `read_sweep` returns
 )->dict: # As a score records it
@@ -202,7 +212,7 @@ def scores_of(
     folder:str|Path, # Where the sweep's runs lie
 )->list[dict]: # A score for each of `score_at`; empty unless all of them stand
     "What a run that is done has scored."
-    run = Run(Path(folder)/f'{row}-{seed}', new=True)
+    run = Run(run_folder(folder, row, seed), new=True)
     run.check_config(row_config(sweep, row, seed), resume=True)
     held = {o['step']:o for o in run.scores if scored_as(o, sweep)}
     if not held.keys()>=set(sweep['score_at']): return []
@@ -220,7 +230,7 @@ def run_one(
     "Train and score one row with one seed, or finish what stands."
     torch.set_num_threads(threads)
     if device.startswith('cuda'): torch.cuda.set_device(device) # where scores are computed, too
-    run = Run(Path(folder)/f'{row}-{seed}', new=True)
+    run = Run(run_folder(folder, row, seed), new=True)
     config = replace_fields(row_config(sweep, row, seed), {'run.device':device})
     with run.lock():
         if config.optim.steps not in run.steps: train(config, run.folder, resume=Run.is_run(run.folder), show=False)
@@ -238,7 +248,7 @@ def steps_done(
     jobs:list, # Pairs of row and seed
 )->int:
     "Steps that all runs together have logged."
-    logs = [Run(folder/f'{row}-{seed}', new=True).log for row,seed in jobs]
+    logs = [Run(run_folder(folder, *o), new=True).log for o in jobs]
     return sum(o[-1]['step'] for o in logs if o)
 
 def chosen(
@@ -261,6 +271,15 @@ def choose_jobs(
     "What is to be run."
     rows,seeds = chosen(rows, sweep['rows'], 'row'),chosen(seeds, sweep['seeds'], 'seed')
     return [(row,seed) for seed in seeds for row in rows]
+
+def with_seeds(
+    sweep:dict, # What `read_sweep` returns
+    seeds:list|None, # Some of its seeds, or others; `None` means its own
+)->dict: # The same sweep, with those seeds among its own
+    "A sweep that has seeds which its file does not name."
+    if seeds is None: return sweep
+    check_whole(seeds, 0, 'seeds')
+    return dict(sweep, seeds=[*sweep['seeds'], *[o for o in seeds if o not in sweep['seeds']]])
 
 def dispatch(
     pool, # An executor
@@ -295,13 +314,18 @@ def same_protocol(
     judged = [{k:o.get(k, usual) for k,usual in judges.items() if k!='weights'} for o in (a, b)]
     return a['score_at']==b['score_at'] and sampling_of(a)==sampling_of(b) and judged[0]==judged[1]
 
-def standing_scores(
+class Standing(NamedTuple):
+    "What a file holds that this protocol would repeat."
+    scores:list # A score for each of `score_at`
+    diverged:list # As `divergence`
+
+def standing(
     sweep:dict, # What `read_sweep` returns
     out:str|Path, # JSON file, perhaps not there yet
-)->list[dict]: # Scores in it that this protocol would repeat
+)->Standing:
     "What an earlier call has written."
     require(not Path(out).is_dir(), f'{out} is a folder; give a file for the result, such as {out}/result.json')
-    if not Path(out).exists(): return []
+    if not Path(out).exists(): return Standing([], [])
     held = read_json(out)
     require(isinstance(held, dict) and 'sweep' in held,
         f'{out} stands already and is not the result of a sweep; choose another name')
@@ -310,26 +334,48 @@ def standing_scores(
         same = {o for o in old['rows'].keys()&sweep['rows'].keys() if row_config(old, o, 0)==row_config(sweep, o, 0)}
     require(same or not held['scores'],
         f"{out} holds the result of another sweep ({old['title']}); choose another name, or delete it")
-    return [o for o in held['scores'] if o['row'] in same and o['seed'] in sweep['seeds']]
+    lists = held['scores'],held.get('diverged', [])
+    return Standing(*[[o for o in v if o['row'] in same and o['seed'] in sweep['seeds']] for v in lists])
+
+def job_of(
+    entry:dict, # A score, or a run that diverged
+)->tuple:
+    "Its row and seed."
+    return entry['row'],entry['seed']
 
 def write_scores(
     sweep:dict, # What `read_sweep` returns
     scores:list, # Of those that are done
     out:str|Path, # JSON file
+    diverged:list=(), # As `divergence`, of those that cannot be done
 )->dict: # What was written
-    "The result so far: protocol, what is missing of the whole sweep, and the scores in the order of the rows."
-    new = {(o['row'], o['seed']) for o in scores}
-    scores = scores+[o for o in standing_scores(sweep, out) if (o['row'], o['seed']) not in new]
-    held = {(o['row'], o['seed']) for o in scores}
-    missing = [list(o) for o in choose_jobs(sweep) if o not in held]
+    "The result so far: protocol, what is missing of the whole sweep, what diverged, scores in the order of the rows."
+    new,old = [*map(job_of, [*scores, *diverged])],standing(sweep, out)
+    kept = {k:[o for o in v if job_of(o) not in new] for k,v in old._asdict().items()}
     order = list(sweep['rows'])
-    scores = sorted(scores, key=lambda o: (order.index(o['row']), o['seed'], o['step']))
+    def place(o): return order.index(o['row']),o['seed'],o['step']
+    scores,diverged = [sorted([*o, *p], key=place) for o,p in ((scores, kept['scores']), (diverged, kept['diverged']))]
+    held = {*map(job_of, [*scores, *diverged])}
+    missing = [list(o) for o in choose_jobs(sweep) if o not in held]
     config = to_dict(row_config(sweep, order[0], 0))
-    result = dict(sweep=sweep, config=config, provenance=provenance(), missing=missing, scores=scores)
+    result = dict(sweep=sweep, config=config, provenance=provenance(), missing=missing)
+    result |= dict(diverged=diverged) if diverged else {}
+    result |= dict(scores=scores)
     write_json(out, result)
     return result
 
 # %% ../../nbs/score/63_sweep.ipynb #55d3f468
+def divergence(
+    folder:Path, # Where the sweep's runs lie
+    row:str, # Name of a row
+    seed:int, # Seed of the run
+    error:Diverged, # Why its training ended
+)->dict: # For the result
+    "What is left of a run that diverged: how far it came, and why it ended."
+    run = Run(run_folder(folder, row, seed))
+    return dict(row=row, seed=seed, step=run.log[-1]['step'], why=str(error), log=run.log[-1],
+        revision=run.versions['revision'])
+
 def run_sweep(
     path:str|Path, # A sweep file
     out:str|Path, # JSON file for the result, written after every run
@@ -337,23 +383,26 @@ def run_sweep(
     workers:int|None=None, # Runs side by side; by default one a GPU, or one a core; 0 runs all in this process
     show:bool=True, # Progress bar over the steps of all runs
     rows:list|None=None, # Some of the rows; `None` runs all
-    seeds:list|None=None, # Some of the seeds; `None` runs all
+    seeds:list|None=None, # Some of the seeds, or others than the file's; `None` runs all of the file
 )->dict: # The result
     "Do what is missing of a sweep and write its result."
     require(workers is None or workers>=0, f'{workers} workers; give 1 or more, or 0 to run all in this process')
-    sweep,folder = read_sweep(path),Path(folder)
+    sweep,folder = with_seeds(read_sweep(path), seeds),Path(folder)
     jobs = choose_jobs(sweep, rows, seeds)
-    standing_scores(sweep, out) # refuses a file of another sweep before anything is trained
+    known = standing(sweep, out) # refuses a file of another sweep before anything is trained
     done = {o:scores for o in jobs if (scores := scores_of(sweep, *o, folder))}
-    left,failed = [o for o in jobs if o not in done],{}
+    lost = {job:o for o in known.diverged if (job := job_of(o)) in jobs and Run.is_run(run_folder(folder, *job))}
+    left,failed = [o for o in jobs if o not in done and o not in lost],{}
     with error_context(path):
         for row in dict.fromkeys(row for row,_ in left): check_row(sweep, row)
-    def written(): return write_scores(sweep, [o for scores in done.values() for o in scores], out)
+    def written(): return write_scores(sweep, [o for scores in done.values() for o in scores], out, [*lost.values()])
     with progress(None, f'sweep {Path(path).stem}', show and left, total=len(jobs)*max(sweep['score_at']),
             initial=steps_done(folder, jobs), unit=' steps') as bar:
         for ready in run_jobs(sweep, left, folder, workers):
-            failed |= {job:e for job,o in ready if (e := o.exception())}
-            done |= {job:o.result() for job,o in ready if job not in failed}
+            raised = {job:e for job,o in ready if (e := o.exception())}
+            lost |= {job:divergence(folder, *job, e) for job,e in raised.items() if isinstance(e, Diverged)}
+            failed |= {job:e for job,e in raised.items() if job not in lost}
+            done |= {job:o.result() for job,o in ready if job not in raised}
             if ready: written()
             bar.update(steps_done(folder, jobs)-bar.n)
             bar.set_postfix_str(f'{len(done)}/{len(jobs)} runs scored', refresh=False)
@@ -412,7 +461,7 @@ def sweep_runs(
     seeds=(0, 1, 2), # Their seeds
 )->dict: # (row, seed) → run folder
     "The finished runs of a sweep."
-    runs = {(row,seed):Path(folder)/f'{row}-{seed}' for row in rows for seed in seeds}
+    runs = {(row,seed):run_folder(folder, row, seed) for row in rows for seed in seeds}
     for o in runs.values():
         require(Run.is_run(o), f'{o} holds no run; run the sweep first, with its runs in {folder}')
         done,wanted = max(Run(o).steps, default=0),Run(o).config.optim.steps
