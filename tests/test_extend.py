@@ -170,6 +170,8 @@ def test_network_of_ones_own(urepa, tmp_path):
     assert 'Fréchet' in urepa.good('evaluate', 'run', '--count', 16)
     urepa.good('report', 'run')
     assert (tmp_path/'run'/'report.html').exists()
+    urepa.good('train', '--config', 'run', '--run.seed', 1, '--optim.steps', 1, '--out', 'again')
+    assert type(Run(tmp_path/'again').net().net).__name__=='Small' # not the network of the preset
 
 def test_network_of_ones_own_in_two_processes(tmp_path):
     "It lists no blocks, and its weights are split all the same (FSDP2): the losses are those of one process."

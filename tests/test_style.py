@@ -22,6 +22,14 @@ def mixed(code):
     kinds = {isinstance(o, (ast.Import, ast.ImportFrom)) for o in trees(code).body}
     return len(kinds)==2
 
+def cut_short(code):
+    "Text of fields and functions that goes on in a second string, which no help shows."
+    def text(o): return isinstance(o, ast.Expr) and isinstance(o.value, ast.Constant) and isinstance(o.value.value, str)
+    for o in ast.walk(trees(code)):
+        body = getattr(o, 'body', [])
+        pairs = zip(body, body[1:]) if isinstance(body, list) else []
+        yield from (a.value.value for a, b in pairs if text(a) and text(b))
+
 def directives(code): return re.findall(r'^#\|\s*(.*)', code, flags=re.M)
 
 def as_text(output):
@@ -51,6 +59,7 @@ def problems(page):
     for code in page.code:
         where = f'the cell {code[:60]!r}...'
         if mixed(code): yield f'{where} imports and does something else; imports stand in a cell of their own'
+        for text in cut_short(code): yield f'{text!r} is cut short: the string after it belongs to nothing; make it one'
         if any(re.match(r'eval:\s*false|skip_exec', o) for o in directives(code)):
             yield f'{where} never runs; a page shows only what runs'
     for text in [*page.code, *page.prose, *map(as_text, page.outputs)]:

@@ -181,12 +181,14 @@ mistakes = {
 
 def test_what_the_machine_lacks(urepa, tmp_path, monkeypatch):
     "bfloat16 without the arithmetic for it, compilation without a compiler: said before anything is built."
+    from urepa.app.cli import call_of
     monkeypatch.setattr('torch.ops.mkldnn._is_mkldnn_bf16_supported', lambda: False)
     monkeypatch.setattr(shutil, 'which', lambda *args, **kwargs: None)
     for option, named in (('--run.precision=bfloat16', '--run.precision float32'),
-                          ('--run.compile', '--no-run.compile')):
+                          ('--run.compile', '--run.no-compile')):
         told = urepa.refused('train', 'tiny', '--run.device', 'cpu', *option.split('='), '--out', 'new')
         assert named in told, told
+        call_of(['train', 'tiny', '--out', 'new', *named.split()]) # there is such an option
         assert not (tmp_path/'new').exists()
 
 def test_mistakes(urepa, tmp_path):

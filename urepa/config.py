@@ -96,7 +96,9 @@ class Checked:
     def __post_init__(self):
         for name,kind in hints(type(self)).items():
             value = getattr(self, name)
-            if isinstance(value, list): object.__setattr__(self, name, tuple(value))
+            if isinstance(value, list): # JSON knows no tuples
+                value = tuple(value)
+                object.__setattr__(self, name, value)
             check_value(self.prefix+name, value, kind)
 
 # %% ../nbs/01_config.ipynb #bb003ccd
@@ -160,8 +162,8 @@ class Align(Checked):
     prefix = 'align.'
 
     teacher: str = 'embedded'
-    "'embedded', 'random' (same shape, untrained), 'pixels' (raw patches), a ViT of timm by name, NAME@FILE with "
-    "a file of weights, or 'ema': the run's own average (SRA)"
+    """'embedded', 'random' (same shape, untrained), 'pixels' (raw patches), a ViT of timm by name, NAME@FILE with
+    a file of weights, or 'ema': the run's own average (SRA)"""
     block: Annotated[int | Literal['mid'], count] = 'mid'
     "aligned block, counted from 1; 'mid' is the centre of the network"
     weight: Annotated[float, any_weight] = .5
@@ -191,13 +193,13 @@ class Align(Checked):
     layers: Literal['mlp', 'conv'] = 'mlp'
     "of the projector: an MLP, or one 3×3 convolution (iREPA)"
     spatial_norm: Annotated[float, share] = 0.
-    "share of an image's mean token taken from the teacher's tokens before each feature is scaled to spread 1 over the "
-    "image (iREPA takes 0.6); 0 leaves them as they are"
+    """share of an image's mean token taken from the teacher's tokens before each feature is scaled to spread 1 over the
+    image (iREPA takes 0.6); 0 leaves them as they are"""
     stop_step: Annotated[int, any_count] = 0
     "step after which nothing is aligned any more and no teacher token is read (HASTE); 0 never stops"
     dispersive: Annotated[float, any_weight] = 0.
-    "weight of a loss that pushes the images' tokens of the aligned block apart, without a teacher (dispersive loss; "
-    "its authors take 0.25)"
+    """weight of a loss that pushes the images' tokens of the aligned block apart, without a teacher (dispersive loss;
+    its authors take 0.25)"""
     dispersive_temperature: Annotated[float, positive] = 1.
     "its temperature: distances are squared, averaged over the features and divided by it"
     dispersive_diagonal: bool = True
@@ -341,8 +343,8 @@ class Sampling(Checked):
     labels: str = 'balanced'
     "'balanced' (every class in turn), 'random', or labels such as 3,3,7, taken in turn"
     average: str = ''
-    "which averaged weights draw: an entry of optim.averages, or power-0.07 put together from those (EDM2); empty for "
-    "the one of optim.ema"
+    """which averaged weights draw: an entry of optim.averages, or power-0.07 put together from those (EDM2); empty for
+    the one of optim.ema"""
     weak: str = ''
     "run folder whose network guides in place of the null label (autoguidance)"
     weak_step: Annotated[int | None, any_count] = None
@@ -532,7 +534,8 @@ def from_dict(
     values:dict, # What `to_dict` returned, perhaps through JSON
 )->Config:
     "The config that `to_dict` was given."
-    parts = {k:v for k,v in values.items() if isinstance(v, dict)}
+    given = values if isinstance(values, dict) else {}
+    parts = {k:v for k,v in given.items() if isinstance(v, dict)}
     names = {f'{part}.{key}':v for part,fields in parts.items() for key,v in fields.items()}
     require(len(names)>0, 'not a configuration: expected an object with data, model, align, optim and run; '
             'give the config.json of a run')

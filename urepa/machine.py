@@ -95,4 +95,4 @@ def check_machine(
     ready = compiler() if kind=='cpu' else kind!='cuda' or has_triton()
     needed,name = ('a C++ compiler', 'g++') if kind=='cpu' else ('Triton', 'triton')
     missing = f'run.compile needs {needed}, and none is installed here'
-    require(not run.compile or ready, f'{missing}; install {name}, or pass --no-run.compile')
+    require(not run.compile or ready, f'{missing}; install {name}, or pass --run.no-compile')

@@ -41,7 +41,8 @@ class Processes:
         cpu = device=='cpu' or not torch.cuda.is_available()
         try: a = self.accelerator = Accelerator(cpu=cpu, mixed_precision='no', kwargs_handlers=handlers)
         except (RuntimeError, ValueError) as e:
-            raise UserError(f'the processes cannot meet at {place} ({str(e).splitlines()[0]}); is the port in use? '
+            told = str(e).strip().partition('\n')[0]
+            raise UserError(f'the processes cannot meet at {place} ({told}); is the port in use? '
                             'choose another: torchrun --master-port, or --standalone on one machine') from e
         require(a.num_processes==self.world,
                 f'{self.world} processes were started and {a.num_processes} found each other; start them with torchrun')
@@ -121,7 +122,7 @@ class Processes:
         "`UserError` in one sentence if another process is lost."
         try: yield
         except RuntimeError as e:
-            told = str(e).strip().splitlines()[0]
+            told = str(e).strip().partition('\n')[0]
             lost = any(o in str(e).lower() for o in ('gloo', 'nccl', 'peer', 'connection'))
             if self.world==1 or not lost: raise
             raise UserError(f'process {self.rank+1} of {self.world} stops because another one has ended or cannot be '

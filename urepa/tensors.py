@@ -7,6 +7,7 @@ __all__ = ['save_tensors', 'fingerprint']
 
 # %% ../nbs/05_tensors.ipynb #0000001c
 import hashlib
+import torch
 from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import save_file
@@ -34,5 +35,5 @@ def fingerprint(
     digest = hashlib.sha256()
     for name,v in sorted(tensors.items()):
         digest.update(f'{name} {list(v.shape)} {v.dtype}'.encode())
-        digest.update(v.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(v.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -66,7 +66,7 @@ def relation_error_by_features(
 
 # %% ../../nbs/align/44_manifold.ipynb #8e97b212
 class DirectRelationError(torch.autograd.Function):
-    "`gap_direct` with its gradient in closed form; called as `DirectGap.apply(h, z)`."
+    "`relation_error_direct`, its gradient in closed form; called as `DirectRelationError.apply(h, z)`."
     @staticmethod
     def forward(ctx, h, z): # unit tokens, [g n d] and [g n e]
         difference = torch.baddbmm(z@z.mT, h, h.mT, alpha=-1) # [g n n]

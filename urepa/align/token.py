@@ -25,7 +25,7 @@ def cosine_similarity(
 
 # %% ../../nbs/align/43_token.ipynb #f25ae57b
 class CosineSimilarity(torch.autograd.Function):
-    "`cosine` with its gradient in closed form; called as `Cosine.apply(a, b)`."
+    "`cosine_similarity` with its gradient in closed form; called as `CosineSimilarity.apply(a, b)`."
     @staticmethod
     def forward(ctx, a, b): # each [... d]
         norms = [o.norm(dim=-1).clamp(min=1e-6) for o in (a, b)] # [...]

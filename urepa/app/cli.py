@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['in_store', 'commands', 'demo', 'builder', 'run_training', 'train', 'recipe_options', 'prepare', 'verify_store',
-           'show_store', 'sample', 'check_evaluation', 'print_training_images', 'evaluate', 'report', 'sweep',
-           'compare', 'export', 'info', 'side', 'list_presets', 'embedded_files', 'doctor', 'bench', 'choice',
-           'kinds_of', 'with_purpose', 'with_help', 'application', 'Mistyped', 'with_file', 'option_names',
-           'known_names', 'unknown', 'explain', 'overview', 'call_of', 'told', 'main']
+           'show_store', 'sample', 'check_evaluation', 'warn_of_reference', 'evaluate', 'report', 'sweep', 'compare',
+           'export', 'info', 'side', 'list_presets', 'plan', 'embedded_files', 'doctor', 'bench', 'choice', 'kinds_of',
+           'with_purpose', 'with_help', 'application', 'Mistyped', 'with_file', 'option_names', 'known_names',
+           'unknown', 'explain', 'overview', 'call_of', 'told', 'memory_is_full', 'main']
 
 # %% ../../nbs/app/81_cli.ipynb #79f4c937
 import dataclasses,os,re,shutil,sys,time
@@ -120,7 +120,7 @@ def prepare(
     processes = Processes(device, timedelta(days=7))
     try: store = make(source, out, recipe, device, tolerance=tolerance, threads=threads, processes=processes)
     except OSError as e:
-        raise UserError(f'{out} could not be written ({e}); free some space and repeat the command, '
+        raise UserError(f'{out} is not finished ({e}); free some space if the disk is full, and repeat the command: '
                         'finished shards are kept') from e
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f'stopped; finished shards are kept in {out}, repeat the command to go on') from None
@@ -131,7 +131,7 @@ def prepare(
 
 # %% ../../nbs/app/81_cli.ipynb #c11a0003
 def verify_store(
-    store:Path, # A finished store
+    store:str, # Folder or address of a finished store
 ):
     "Read a store whole and check every checksum."
     from urepa.data.store import verify_store as read_whole
@@ -192,12 +192,11 @@ def check_evaluation(
     require(out is None and not run, f'--statistics stores what {samples} looks like and scores nothing; '
             'give images, and leave out --out')
 
-def print_training_images(
-    run:Path, # Run folder
+def warn_of_reference(
+    config:Config, # Of a run that was compared with the embedded images
 ):
-    "Say what a run learned from, where that need not be the embedded images that it is compared with."
-    data = read_json(run/'config.json')['data']
-    learned = data.get('store') or data.get('images')
+    "Say so where the run learned from others."
+    learned = config.data.store or config.data.images
     if learned: print(f'This run learned from {learned} and is compared with the embedded images; '
                       'unless these are the same, give real images of its kind with --reference.')
 
@@ -230,23 +229,23 @@ def evaluate(
     from urepa.score.evaluate import evaluate as score_images
     from urepa.score.features import feature_nets
     from urepa.score.image_files import Images
-    run = (samples/'config.json').exists()
-    chosen = dict(count=count, step=step, features=features, weights=weights, out=out, statistics=statistics, how=how)
-    check_evaluation(samples, run, **chosen)
+    from urepa.training.run import Run
+    run = Run.is_run(samples)
+    given = dict(count=count, step=step, features=features, weights=weights, out=out, statistics=statistics, how=how)
+    check_evaluation(samples, run, **given)
     processes = Processes(how.device)
-    nets = None
+    nets = None # the embedded ones, on the CPU
     if features!='fashion' or how.device!='auto': nets = tuple(feature_nets(features, weights, processes.device))
-    shared = dict(keep=subset, show=True, processes=processes)
     with processes.name_lost_peer():
-        if statistics is not None: return write_reference(statistics, nets[0], Images(samples), **shared)
-        shared |= dict(reference=reference, nets=nets)
-        if run:
-            drawing = dict(dataclasses.asdict(how), device=str(processes.device))
-            score = score_run(samples, 5000 if count is None else count, step, **shared, **drawing)
-        else: score = score_images(samples, **shared)
+        if statistics is not None:
+            return write_reference(statistics, nets[0], Images(samples), keep=subset, show=True, processes=processes)
+        judged = dict(reference=reference, nets=nets, keep=subset, show=True, processes=processes)
+        drawn = dict(dataclasses.asdict(how), device=str(processes.device))
+        if run: score = score_run(samples, 5000 if count is None else count, step, **judged, **drawn)
+        else: score = score_images(samples, **judged)
     if score is None: return
     print(describe(score))
-    if run and reference=='fashion': print_training_images(samples)
+    if run and reference=='fashion': warn_of_reference(Run(samples).config)
     if out is not None: write_json(out, dict(score, provenance=provenance()))
 
 # %% ../../nbs/app/81_cli.ipynb #c11a0007
@@ -338,13 +337,36 @@ def list_presets():
         cost = f"{told['parameters']/1e6:>11,.1f} M{told['total']/1e9:>9.2f} G"
         print(f'{name:24}{side(o):>6} px{depths:>12}{cost}  {teacher}')
 
+# %% ../../nbs/app/81_cli.ipynb #4b70f4c3
+def plan(
+    config:Config, # The preset
+    gpus:int=8, # GPUs in all
+    gpu:Literal['a100', 'h100', 'h200', 'b200', 'l40s', '4090']='h100', # Which
+    share:float=.17, # Share of the GPU's peak that the products of a step reach
+    storage:float=2., # GB/s that a node reads from the store
+    tokens:str='float16', # How the store keeps tokens: float16, int8, or pca with a number, such as pca64
+    build:Path|None=None, # A Python file whose function `build` makes the network
+):
+    """Memory, time, traffic and disk of a run on some GPUs, computed without them.
+
+    On eight H100: urepa plan sit_down_xl --gpus 8 --gpu h100
+
+    With blocks run again: urepa plan sit_down_xl_512 --gpus 64 --run.gradient-checkpointing
+    """
+    from urepa.app.plan import Assumed,describe_plan,plan_run,too_large
+    assumed = Assumed(share=share, storage=storage)
+    made = plan_run(config, gpus, gpu, tokens=tokens, assumed=assumed, build=builder(build))
+    print(f'{gpus} × {gpu}: {describe_plan(made)}')
+    require(made.fits, too_large(made))
+
 # %% ../../nbs/app/81_cli.ipynb #a19dd21b
 def embedded_files()->str: # A sentence
     "Whether every embedded file that has a recorded checksum is whole."
     from urepa.core import asset
-    lines = re.findall(r'`([\w./-]+)`.*`([0-9a-f]{64})`', asset('README.md').read_text(encoding='utf-8'))
-    def whole(name, digest): return asset(*name.split('/')).exists() and sha256(asset(*name.split('/')))==digest
-    wrong = [name for name,digest in lines if not whole(name, digest)]
+    listed = asset('README.md')
+    lines = re.findall(r'`([\w./-]+)`.*`([0-9a-f]{64})`', listed.read_text(encoding='utf-8'))
+    def whole(file, digest): return file.exists() and sha256(file)==digest
+    wrong = [name for name,digest in lines if not whole(listed.parent/name, digest)]
     return f"damaged: {', '.join(wrong)}; reinstall urepa" if wrong else f'{len(lines)} files, all whole'
 
 def doctor():
@@ -392,7 +414,7 @@ def bench(
 in_store = dict(verify=verify_store, show=show_store)
 commands = dict(
     demo=demo, prepare=prepare, store=in_store, train=train, sample=sample, evaluate=evaluate, compare=compare,
-    export=export, report=report, sweep=sweep, info=info, bench=bench, doctor=doctor)
+    export=export, report=report, sweep=sweep, info=info, plan=plan, bench=bench, doctor=doctor)
 
 def choice(
     configs:dict, # name → `Config`
@@ -474,7 +496,9 @@ def with_file(
     if not given: path = ''.join(words[at+1:at+2])
     if not path or path.startswith('-'):
         raise Mistyped('--config wants a run folder or its config.json, such as --config RUN')
-    file = Path(path)/'config.json' if Path(path).is_dir() else path
+    file = Path(path)/'config.json' if Path(path).is_dir() else Path(path)
+    own = file.with_name('build.py') # a run with parts of its own is repeated with them
+    if own.exists() and '--build' not in [o.split('=')[0] for o in rest]: rest = [*rest, '--build', str(own)]
     return [*words[:at], 'config', *rest],{**presets, 'config':from_dict(read_json(file))}
 
 # %% ../../nbs/app/81_cli.ipynb #439a817c
@@ -566,7 +590,15 @@ def told(
         case Mistyped(): return 2,str(e)
         case KeyboardInterrupt(): return 130,str(e) or 'interrupted'
         case ModuleNotFoundError(): return 1,f'the package {e.name!r} is missing; pip install {e.name}'
+        case RuntimeError(): return 1,(f'{str(e).splitlines()[0]}: the memory is full; take fewer images at once, with '
+            'a larger --optim.grad-accum in training, a smaller --batch-size in sampling, or --batch in prepare')
     return 1,str(e)
+
+def memory_is_full(
+    e:BaseException, # What went wrong
+)->bool:
+    "Is it what torch says of a full memory?"
+    return isinstance(e, RuntimeError) and bool(re.search("out of memory|can't allocate memory", str(e)))
 
 def main(
     words:list[str]|None=None, # What was typed after `urepa`; the process's own arguments by default
@@ -584,8 +616,8 @@ def main(
     except BrokenPipeError: # whoever reads us, such as `head`, has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
-    except (UserError, OSError, ModuleNotFoundError, KeyboardInterrupt) as e:
-        if debug: raise
+    except (UserError, OSError, ModuleNotFoundError, KeyboardInterrupt, RuntimeError) as e:
+        if debug or isinstance(e, RuntimeError) and not memory_is_full(e): raise
         code,text = told(e)
     print(f"urepa: {' '.join(text.split())}", file=sys.stderr)
     sys.exit(code)

@@ -149,7 +149,7 @@ def card(
         block = f'block {net.block_index(align.block)} of {net.n_blocks}'
         aligned = f'{block} aligned with {align.partner}, λ = {align.weight:g}, w = {align.manifold:g}'
     millions = sum(p.numel() for p in net.parameters())/1e6
-    made_with = ', '.join(f'{k} {v}' for k,v in versions['versions'].items() if v)
+    made_with = ', '.join(f'{k} {v}' for k,v in versions.get('versions', {}).items() if v)
     rows = [
         ['network', f'{millions:.2f} M parameters, blocks {model.depths}, width {model.width}, '
             f'patch {model.patch_size}'],
@@ -159,7 +159,7 @@ def card(
         ['training', f'{step:,} of {optim.steps:,} steps, batch {optim.batch_size}, learning rate {optim.lr:g}, '
             f'EMA {optim.ema:g}, seed {config.run.seed}'],
         ['objective', f'{optim.prediction} on the {optim.path} path'],
-        ['made with', f"{made_with}, revision {versions['revision']}"]]
+        ['made with', f"{made_with}, revision {versions.get('revision')}"]]
     tags = ['u-repa', 'flow-matching']
     call = f'class_labels=[{model.n_classes}]*3, num_inference_steps=50'
     if data.labelled:
@@ -211,7 +211,8 @@ def export(
     config,optim = loaded.config,loaded.config.optim
     require(isinstance(loaded.net, UNet), f'{run.folder} trains a {type(loaded.net).__name__}, and a pipeline holds '
         'a UNet; use its weights from Python')
-    own = (loaded.flow.path, loaded.flow.prediction)!=(optim.path, optim.prediction)
+    flow = loaded.flow
+    own = (flow.path, flow.prediction, flow.noise_scale)!=(optim.path, optim.prediction, optim.noise_scale)
     require(not own, f'{run.folder} was trained with a flow of its own, which a pipeline cannot name; '
         'use its weights from Python')
     vae = getattr(codec_of(config.data, 'cpu'), 'vae', None)

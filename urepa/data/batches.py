@@ -20,7 +20,7 @@ from torch import Tensor
 from ..config import Config,field_value,set_fields
 from ..core import UserError,cache_folder,require
 from ..machine import generator,to_device
-from .images import Source,embedded_source,load_image,open_source,to_model
+from .images import Source,check_label,embedded_source,load_image,open_source,to_model
 from .codecs import draw_latents,load_codec
 from .prepare import Recipe,prepare
 from .store import Store
@@ -158,6 +158,7 @@ class FromImages:
         index:int, # Which image
     )->tuple[Tensor, int]: # uint8 `[c h w]`, label
         name,label,opened = next(iter(self.source.read(index, index+1)))
+        check_label(self.source, name, label)
         try: return load_image(opened, self.size, self.grey),label
         except Exception as e:
             remedy = 'remove it, or prepare a store, which passes over broken images'
@@ -196,7 +197,7 @@ def embedded_store(
         try: return prepare(embedded_source(images), folder, recipe, str(device), show=show, teacher=teacher)
         except UserError:
             if attempt==2: raise
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
 
 # %% ../../nbs/data/15_batches.ipynb #5a96461f
 def data_facts(
@@ -297,8 +298,9 @@ class TrainingData:
     def __len__(self): return self.n
 
     @property
-    def fingerprint(self)->str|None: # 64 hexadecimal digits, `None` unless it is a named store
-        "What identifies the samples, wherever they lie."
+    def fingerprint(self)->str|None: # Hexadecimal digits; `None` for embedded images, and for files without a list
+        "What identifies the samples, wherever they lie: all of a store, names and labels of images without one."
+        if self.config.data.images: return self.data.source.key() or None
         if not self.config.data.store: return None
         return sha256(json.dumps(self.data.meta, sort_keys=True).encode()).hexdigest()
 

@@ -156,7 +156,7 @@ def load_codec(
         here = 'is a folder, but not of a diffusers AutoencoderKL'
         nowhere = 'is neither a folder here nor can it be fetched from the hub'
         wrong = here if Path(name).is_dir() else nowhere
-        reason = str(e).splitlines()[0]
+        reason = str(e).strip().partition('\n')[0] or type(e).__name__
         folder = "give 'pixels', the folder that AutoencoderKL.save_pretrained wrote"
         network = f'run on a machine with network: hf download {name}'
         raise UserError(f'the codec {name} {wrong} ({reason}); {folder}, or {network}') from e

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['class_names', 'largest', 'image_suffixes', 'read_idx', 'fashion', 'to_model', 'to_u8', 'image_grid', 'upright',
-           'centre_crop', 'load_image', 'Source', 'printable', 'listed_source', 'walk', 'titles', 'folder_source',
-           'read_piece', 'tar_members', 'tar_source', 'read_bytes', 'columns', 'StreamReader', 'open_dataset',
-           'dataset_source', 'embedded_source', 'open_source']
+           'centre_crop', 'load_image', 'Source', 'check_label', 'printable', 'listed_source', 'walk', 'titles',
+           'folder_source', 'read_piece', 'tar_members', 'tar_source', 'read_bytes', 'columns', 'StreamReader',
+           'open_dataset', 'dataset_source', 'embedded_source', 'open_source']
 
 # %% ../../nbs/data/10_images.ipynb #f82247d1
 import functools,gzip,hashlib,io,math,os,tarfile,unicodedata,warnings,zlib
@@ -147,6 +147,16 @@ class Source:
     length:int|None # Images; `None` where only the end of the stream tells
     read:Callable # `read(start, stop)` yields `(name, label, opened)`, where `opened()` is a Pillow image
     key:Callable # `key()` is a checksum of names and labels, where they are known beforehand
+
+def check_label(
+    source:Source, # Where an image comes from
+    name:str, # What the source calls it
+    label:int, # That the source gives it
+):
+    "`UserError` for a label that no class has; data sets write −1 where they tell none."
+    n = len(source.classes)
+    require(label in range(n), f'{name} of {source.name} has the label {label}, and there are {n} classes, from 0 on; '
+            'choose a part whose images have labels')
 
 image_suffixes = '.png', '.jpg', '.jpeg', '.jpe', '.webp', '.bmp', '.gif', '.tif', '.tiff', '.ppm', '.pgm'
 

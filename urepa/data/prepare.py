@@ -24,8 +24,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from ..core import progress,provenance,read_json,require,sha256,write_json
 from .codecs import load_codec
-from .images import Source,image_grid,load_image,to_model
-from .store import Store,components_kept,finish_store,fit_basis,pack_tokens,shard_paths,write_shard
+from .images import Source,check_label,image_grid,load_image,to_model
+from .store import Store,basis_name,components_kept,finish_store,fit_basis,pack_tokens,shard_paths,write_shard
 from .teachers import TeacherLike,load_teacher,teacher_about,teacher_grid
 from ..processes import Processes
 from ..tensors import save_tensors
@@ -167,6 +167,7 @@ class Prepare:
         items = self.source.read(index, index+r.shard_size)
         for item,image in prefetch_map(items, read, self.pool, r.batch+self.threads):
             name,label,_ = item
+            check_label(self.source, name, label)
             if isinstance(image, str): skipped.append((index, name, image))
             else: batch.append((index, label, image))
             index += 1
@@ -292,7 +293,7 @@ def write_basis(
 ):
     "Principal components of the tokens of some images, once for the whole store."
     r = encoder.recipe
-    path = out/'basis.safetensors'
+    path = out/basis_name
     if not path.exists():
         length = source.length or images
         stride = max(1, length//images)
@@ -373,7 +374,7 @@ def finish(
 ):
     "Close the store."
     shards = len(list((out/'shards').glob('*.json')))
-    path = out/'basis.safetensors'
+    path = out/basis_name
     basis = sha256(path) if path.exists() else None
     finish_store(out, shards, dict(encoder.about(source), basis=basis, provenance=provenance()))
 

@@ -29,7 +29,7 @@ from ..data.images import fashion
 from ..machine import generator
 from ..processes import Processes
 from .draw import Sampler,rows,shares,with_options
-from .features import feature_nets
+from .features import Embedded,feature_nets
 from .image_files import Images
 from .metrics import Region,Statistics,frechet_distance,inception_score,kernel_estimate
 from .metrics import precision_recall,region,sample_bias,statistics
@@ -450,7 +450,8 @@ def score_images(
     metrics:tuple, # Each a `Metric`
 )->dict|None: # As `evaluate`
     "Score images against references that are open."
-    embedded,main = nets is None,processes is None or processes.main
+    nets,main = nets or fashion_nets(),processes is None or processes.main
+    embedded = all(isinstance(o, Embedded) for o in nets)
     source = references[0].source
     made = dict(checksum=images.checksum() if main else None, made=images.record)
     result = dict(count=len(images), keep=keep, features={}, reference=None, samples=made)
@@ -458,7 +459,7 @@ def score_images(
         config = (images.record or {}).get('config') or {}
         known = 10 if source=='fashion' else config.get('model', {}).get('n_classes')
         result['classes'] = dict(asked=len(labels.unique()), known=known)
-    for net,reference in zip(nets or fashion_nets(), references):
+    for net,reference in zip(nets, references):
         samples = extract_all(net, images, keep=samples_per_real*keep, show=show, processes=processes)
         real,result['reference'] = read_reference(reference, net, keep, show, processes)
         if not main: continue

@@ -128,7 +128,7 @@ def save_net(
 
 # %% ../../nbs/score/60_features.ipynb #77ffbba1
 def read_net(
-    path:str|Path, # A file that `save` wrote
+    path:str|Path, # A file that `save_net` wrote
 )->tuple[dict, dict]: # name → tensor; what is known about them
     "Tensors and header, or one sentence about what is wrong with the file."
     path = Path(path)
@@ -148,7 +148,7 @@ def read_net(
 
 def load_feature_net(
     net:nn.Module, # Takes the weights; may be on the meta device
-    path:str|Path, # A file that `save` wrote
+    path:str|Path, # A file that `save_net` wrote
 )->nn.Module: # The same net, frozen; `net.about` is the file's header
     "Fill a net from a verified file."
     tensors,about = read_net(path)

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['required', 'optional', 'reserved', 'judges', 'error_context', 'check_whole', 'check_keys', 'check_judges',
-           'check_sweep', 'read_sweep', 'row_config', 'check_training', 'load_nets', 'sweep_nets', 'check_row',
-           'run_folder', 'sampling_of', 'scored_as', 'scores_of', 'run_one', 'steps_done', 'chosen', 'choose_jobs',
-           'with_seeds', 'dispatch', 'end_with_parent', 'same_protocol', 'Standing', 'standing', 'job_of',
-           'write_scores', 'divergence', 'run_sweep', 'SerialExecutor', 'open_pool', 'run_jobs', 'sweep_runs',
+           'check_sweep', 'read_sweep', 'row_config', 'Trainable', 'check_training', 'load_nets', 'sweep_nets',
+           'check_row', 'run_folder', 'sampling_of', 'scored_as', 'scores_of', 'run_one', 'steps_done', 'chosen',
+           'choose_jobs', 'with_seeds', 'dispatch', 'end_with_parent', 'same_protocol', 'Standing', 'standing',
+           'job_of', 'write_scores', 'divergence', 'run_sweep', 'SerialExecutor', 'open_pool', 'run_jobs', 'sweep_runs',
            'run_revisions']
 
 # %% ../../nbs/score/63_sweep.ipynb #9fe6ceac
@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from functools import lru_cache,partial
 from multiprocessing import get_context,parent_process
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any,NamedTuple
 import torch
 from ..config import Config,preset,replace_fields,set_fields,to_dict
 from ..core import UserError,nearest,progress,provenance,read_json,require,write_json
@@ -129,9 +129,14 @@ def row_config(
     return replace_fields(preset(sweep['preset']), {**own, **sweep['fields'], **sweep['rows'][row]})
 
 # %% ../../nbs/score/63_sweep.ipynb #e41abd9e
+class Trainable(NamedTuple):
+    "A run that could be trained."
+    config:Config # With what the data decide
+    data:Any # What it learns from, as `open_data` returns it, without a teacher unless one is stored
+
 def check_training(
     config:Config, # A run
-): # What it learns from, as `open_data` returns it, without a teacher unless one is stored
+)->Trainable:
     "`UserError` for what its training would refuse, without the teacher's weights and without a step."
     align,optim = config.align,config.optim
     check_parts(config, 1)
@@ -140,14 +145,15 @@ def check_training(
     known = config
     if not config.data.store: known = set_fields(config, {'align.weight':0.}) # no teacher is loaded to check a row
     data = open_data(known, keep=False)
-    fit_config(known, data)
-    stored,shape = data.meta['teacher'],(0, 0)
+    fitted = set_fields(fit_config(known, data), {'align.weight':align.weight})
+    stored,teacher = data.meta['teacher'],None
     if align.reads_tokens:
-        shape = (stored['width'],stored['grid']) if stored else token_shape(align.teacher, teacher_grid(data.size))
-    objective = build(config, device='meta', teacher=TokenShape(*shape) if any(shape) else None).objective
+        teacher = token_shape(align.teacher, teacher_grid(data.size))
+        if stored: teacher = TokenShape(stored['width'], stored['grid'])
+    objective = build(fitted, device='meta', teacher=teacher).objective
     objective.check_parts(optim.grad_accum)
     Averages(objective.net, optim.ema, optim.averages)
-    return data
+    return Trainable(fitted, data)
 
 @lru_cache
 def load_nets(
@@ -171,8 +177,8 @@ def check_row(
 ):
     "`UserError` for a row that could not be trained, drawn from or scored."
     with error_context(f'row {row!r}'):
-        config = row_config(sweep, row, sweep['seeds'][0])
-        codec = check_training(config).meta['codec']
+        config,data = check_training(row_config(sweep, row, sweep['seeds'][0]))
+        codec = data.meta['codec']
         check_sampling(how_to_draw(sweep['sampling']), config)
         side = config.model.image_size*codec['factor']
         shape = (config.model.in_channels if codec['name']=='pixels' else 3, side, side)
@@ -232,9 +238,9 @@ def run_one(
     if device.startswith('cuda'): torch.cuda.set_device(device) # where scores are computed, too
     run = Run(run_folder(folder, row, seed), new=True)
     config = replace_fields(row_config(sweep, row, seed), {'run.device':device})
-    with run.lock():
-        if config.optim.steps not in run.steps: train(config, run.folder, resume=Run.is_run(run.folder), show=False)
-        if config.optim.steps not in run.steps: raise KeyboardInterrupt(f'{run.folder} was stopped')
+    if config.optim.steps not in run.steps: train(config, run.folder, resume=Run.is_run(run.folder), show=False)
+    if config.optim.steps not in run.steps: raise KeyboardInterrupt(f'{run.folder} was stopped')
+    with run.lock(): # as `train` does
         done = {o['step'] for o in run.scores if scored_as(o, sweep)}
         for step in sweep['score_at']:
             if step not in done:

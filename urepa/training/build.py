@@ -6,7 +6,7 @@
 __all__ = ['Parts', 'unet_of', 'teacher_shape', 'build_projector', 'build', 'load_build']
 
 # %% ../../nbs/training/52_build.ipynb #261026c8
-import dataclasses,importlib.util
+import dataclasses,importlib.util,sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +102,7 @@ def load_build(
     spec = importlib.util.spec_from_file_location(f'urepa_build_{path.stem}', path)
     require(spec is not None,
             f'{path} is no Python file; give one that ends in .py and defines build(config, **options)')
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec) # dataclasses look there for their module
     try: spec.loader.exec_module(module)
     except Exception as e:
         reason = f'{type(e).__name__}: {e}'

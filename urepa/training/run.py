@@ -109,8 +109,8 @@ def check_store(
 ):
     "`UserError` if the run learned from another store so far."
     known = self.versions.get('store') in (None, data.fingerprint)
-    require(known, f'{data.data.name} holds other samples than the store that {self.folder} was trained from so far; '
-            'give that one, where it lies now, with --data.store')
+    require(known, f'{data.data.name} holds other samples than those that {self.folder} was trained from so far; '
+            'give the same ones, a store where it lies now with --data.store')
 
 @lru_cache
 def run_build(
@@ -161,6 +161,7 @@ def lock(self:Run):
         try: fcntl.flock(lock, fcntl.LOCK_EX|fcntl.LOCK_NB)
         except BlockingIOError as e:
             raise UserError(f'another process is working on {self.folder}; wait until it is done, or stop it') from e
+        except OSError: pass # of a file system without locks
         yield
 
 # %% ../../nbs/training/53_run.ipynb #67e8fceb

@@ -332,8 +332,9 @@ class Recorder:
         "Let a function look at the newest checkpoint; its failure does not end the run."
         step = self.state.step
         try: self.watch(self.run.folder, step)
-        except (UserError, OSError) as e:
-            print(f'step {step} could not be looked at ({e}); the run goes on', file=sys.stderr, flush=True)
+        except Exception as e: # a picture may also want more memory than there is
+            told = str(e) or type(e).__name__
+            print(f'step {step} could not be looked at ({told}); the run goes on', file=sys.stderr, flush=True)
 
     def __enter__(self): return self
 
@@ -372,10 +373,11 @@ def train(
     start,run,processes = time.perf_counter(),Run(out, new=True),Processes(config.run.device)
     with processes.name_lost_peer():
         data,state,build = setup(config, run, resume, processes, build)
-        if processes.main:
-            run.write(data.config, data.fingerprint, build)
-            run.rewind(state.step)
-            if show: print(plan(state, len(data), run.folder), file=sys.stderr)
-        run_steps(state, data, Recorder(state, run, show and processes.main, watch, start), until)
-        processes.wait()
+        with run.lock() if processes.main else nullcontext():
+            if processes.main:
+                run.write(data.config, data.fingerprint, build)
+                run.rewind(state.step)
+                if show: print(plan(state, len(data), run.folder), file=sys.stderr)
+            run_steps(state, data, Recorder(state, run, show and processes.main, watch, start), until)
+            processes.wait()
     return run.folder
