@@ -207,7 +207,7 @@ def evaluate(
     reference:str='fashion', # Folder or .npz file of real images or their statistics; fashion: the embedded test split
     features:Literal['fashion', 'inception', 'dinov2']='fashion', # Both embedded nets, FID's Inception, or DINOv2
     weights:Path|None=None, # File of Inception's or DINOv2's weights
-    subset:int=10_000, # Images whose features precision, recall and kernel distance compare; 0 takes all
+    subset:int=10_000, # Real images for precision, recall and kernel distance, with up to 5 samples each; 0 takes all
     out:Path|None=None, # JSON file for the result
     statistics:Path|None=None, # .npz file: store the statistics of these images as a reference, and do not score them
     how:Sampling=scoring, # How a run's images are drawn; its device also for the nets
