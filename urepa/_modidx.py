@@ -265,6 +265,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'urepa.app.plan.GPU': ('app/plan.html#gpu', 'urepa/app/plan.py'),
                                 'urepa.app.plan.Plan': ('app/plan.html#plan', 'urepa/app/plan.py'),
                                 'urepa.app.plan.Plan.bound': ('app/plan.html#plan.bound', 'urepa/app/plan.py'),
+                                'urepa.app.plan.Plan.disk': ('app/plan.html#plan.disk', 'urepa/app/plan.py'),
                                 'urepa.app.plan.Plan.fits': ('app/plan.html#plan.fits', 'urepa/app/plan.py'),
                                 'urepa.app.plan.Plan.hours': ('app/plan.html#plan.hours', 'urepa/app/plan.py'),
                                 'urepa.app.plan.Plan.step': ('app/plan.html#plan.step', 'urepa/app/plan.py'),
