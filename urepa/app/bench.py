@@ -280,7 +280,8 @@ def measure(
     side = 2048 if device=='cpu' else 8192
     shares = operation_shares(partial(step, row['steps']+1), device) if kernels else {}
     return dict(
-        kernels=dict(sorted(shares.items(), key=lambda o: -o[1])[:kernels]), seconds=seconds, losses=[o.item() for o in losses], flops=6*macs*row['batch'], memory=used, libraries=start,
+        kernels=dict(sorted(shares.items(), key=lambda o: -o[1])[:kernels]), seconds=seconds,
+        losses=[o.item() for o in losses], flops=6*macs*row['batch'], memory=used, libraries=start,
         peak_flops=1e9*matmul_speed(device, dtype, side, partial(clock, device)))
 
 def apart(

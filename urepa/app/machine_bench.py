@@ -162,7 +162,8 @@ def step_rows(
     for student in sizes.students:
         rows[f'urepa, {student}'] = dict(own, student=student)
     largest = sizes.students[-1]
-    rows[f'urepa, {largest}, recomputed'] = dict(own, student=largest, run=dict(own['run'], gradient_checkpointing=True))
+    again = dict(own['run'], gradient_checkpointing=True)
+    rows[f'urepa, {largest}, recomputed'] = dict(own, student=largest, run=again)
     return rows
 
 # %% ../../nbs/app/69_machine_bench.ipynb #a7dda034
@@ -328,8 +329,9 @@ def same_machine(
     out:Path, # The file, for the message
 ):
     "`UserError` if a file holds results of something else."
-    before = dict(device=held.get('device'), **{k:held.get('provenance', {}).get(k) for k in ('revision', 'cpu', 'gpu')})
-    now = dict(device=device, **{k:told.get(k) for k in ('revision', 'cpu', 'gpu')})
+    about = 'revision', 'cpu', 'gpu'
+    before = dict(device=held.get('device'), **{k:held.get('provenance', {}).get(k) for k in about})
+    now = dict(device=device, **{k:told.get(k) for k in about})
     odd = [f'{k} {before[k]} instead of {now[k]}' for k in now if before[k]!=now[k]]
     require(not odd, f"{out} was measured with {', '.join(odd)}; give another file, or delete this one")
 
