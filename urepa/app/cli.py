@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['in_store', 'commands', 'demo', 'builder', 'run_training', 'train', 'recipe_options', 'prepare', 'verify_store',
            'show_store', 'sample', 'check_evaluation', 'warn_of_reference', 'evaluate', 'report', 'sweep', 'compare',
-           'export', 'info', 'side', 'list_presets', 'plan', 'embedded_files', 'doctor', 'bench', 'choice', 'kinds_of',
-           'with_purpose', 'with_help', 'application', 'Mistyped', 'with_file', 'option_names', 'known_names',
-           'unknown', 'explain', 'overview', 'call_of', 'told', 'memory_is_full', 'main']
+           'export', 'import_network', 'info', 'side', 'list_presets', 'plan', 'embedded_files', 'doctor', 'bench',
+           'choice', 'kinds_of', 'with_purpose', 'with_help', 'application', 'Mistyped', 'with_file', 'option_names',
+           'known_names', 'unknown', 'explain', 'overview', 'call_of', 'told', 'memory_is_full', 'main']
 
 # %% ../../nbs/app/81_cli.ipynb #79f4c937
 import dataclasses,os,re,shutil,sys,time
@@ -301,6 +301,20 @@ def export(
     from urepa.app.pipeline import export as export_run
     print(f'{export_run(run, out, step)} is written')
 
+def import_network(
+    file:Path, # Weights that SiT or REPA published, .pt or .safetensors
+    out:Path, # A run folder that does not exist yet
+    codec:str|None=None, # What its latents are made with; Stable Diffusion's for four channels by default, else pixels
+    heads:int|None=None, # Attention heads; those of the published size of this width by default
+    reversed_time:bool|None=None, # True: t = 1 is the image, as in SiT's code; by default where there are no projectors
+):
+    """Write a network that SiT or REPA published as a run folder, to sample, score, look into and export.
+
+    SiT's: urepa import SiT-XL-2-256.pt --out runs/sit
+    """
+    from urepa.app.published import import_network as write_run
+    print(f'{write_run(file, out, codec, heads, reversed_time).folder} is written')
+
 # %% ../../nbs/app/81_cli.ipynb #5ac7e523
 def info(
     config:Config, # The preset
@@ -414,7 +428,8 @@ def bench(
 in_store = dict(verify=verify_store, show=show_store)
 commands = dict(
     demo=demo, prepare=prepare, store=in_store, train=train, sample=sample, evaluate=evaluate, compare=compare,
-    export=export, report=report, sweep=sweep, info=info, plan=plan, bench=bench, doctor=doctor)
+    export=export, **{'import':import_network}, report=report, sweep=sweep, info=info, plan=plan, bench=bench,
+    doctor=doctor)
 
 def choice(
     configs:dict, # name → `Config`
