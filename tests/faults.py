@@ -38,7 +38,7 @@ noticing = { # module → what should notice its faults, the quick ones first; i
     'align.manifold': ['align/45_objective', golden],
     'align.objective': ['align/45_objective', golden, 'training/57_fields'],
     'training.ema': ['training/50_ema', golden, 'training/54_train'],
-    'training.train': [golden, 'training/54_train', 'training/57_fields', 'training/53_run'],
+    'training.train': [golden, 'training/54_train', 'training/53_run', 'app/66_watch', 'training/57_fields'],
     'data.batches': ['data/15_batches', golden, 'training/57_fields'],
     'score.metrics': ['score/62_evaluate'],
     'inside.cka': ['analysis/cka'],
@@ -114,8 +114,8 @@ class Cell:
             if call or isinstance(o, ast.AugAssign): yield self.start(o), self.end(o), b'pass'
         for a, b in zip(body, body[1:]):
             if not all(isinstance(o, (ast.Assign, ast.AugAssign, ast.Expr)) for o in (a, b)): continue
-            targets = getattr(a, 'targets', [getattr(a, 'target', a)])
-            bound = {o.id for t in targets for o in ast.walk(t) if isinstance(o, ast.Name) and t is not a}
+            bound = {o.id for t in getattr(a, 'targets', [getattr(a, 'target', None)]) if t for o in ast.walk(t)
+                     if isinstance(o, ast.Name) and isinstance(o.ctx, ast.Store)}
             known = {o.id for o in ast.walk(a) if isinstance(o, ast.Name) and isinstance(o.ctx, ast.Load)}
             read = {o.id for o in ast.walk(b) if isinstance(o, ast.Name) and isinstance(o.ctx, ast.Load)}
             if bound & known & read: yield self.swapped(a, b)
