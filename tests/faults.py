@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 import traceback
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,16 +30,16 @@ golden = 'tests/test_golden.py'
 noticing = { # module → what should notice its faults, besides its own page
     'nets.layers': ['nets/21_unet', 'training/52_build', golden],
     'nets.unet': ['nets/22_describe', 'training/52_build', golden],
-    'flow.paths': ['flow/31_solvers', 'flow/32_sample', 'align/45_objective', golden],
+    'flow.paths': ['flow/31_solvers', 'flow/32_sample', 'training/57_fields', golden],
     'flow.solvers': ['flow/32_sample', golden],
     'flow.sample': ['score/56_draw', golden],
     'align.project': ['align/45_objective', golden],
     'align.token': ['align/45_objective', golden],
     'align.manifold': ['align/45_objective', golden],
-    'align.objective': ['training/54_train', golden],
+    'align.objective': ['training/57_fields', 'training/54_train', golden],
     'training.ema': ['training/54_train', golden],
-    'training.train': ['training/53_run', golden],
-    'data.batches': ['align/45_objective', 'training/54_train', golden],
+    'training.train': ['training/57_fields', 'training/53_run', golden],
+    'data.batches': ['training/57_fields', 'training/54_train', golden],
     'score.metrics': ['score/62_evaluate', 'score/63_sweep'],
     'inside.cka': ['analysis/cka'],
 }
@@ -54,8 +55,11 @@ operators = {ast.Add:('+', '-'), ast.Sub:('-', '+'), ast.Mult:('*', '/'), ast.Di
 pairs = 'min max, sum mean, any all, cos sin, floor ceil, minimum maximum, argmin argmax, zeros_like ones_like'
 names = {a:b for pair in pairs.split(', ') for a,b in (pair.split(), reversed(pair.split()))}
 
+kinds = {'constant':(ast.Constant,), 'argument':(ast.Call,), 'order':(ast.stmt, ast.IfExp)} # else an operator
+
 class Fault(NamedTuple):
     "One change of one cell."
+    kind:str # 'operator', 'constant', 'argument', 'order' or 'by hand'
     module:str # 'nets.layers'
     cell:str # Its id
     old:bytes # Text of the cell, in the module
@@ -100,7 +104,8 @@ class Cell:
         if len(node.args)>1 and not any(isinstance(o, ast.Constant|ast.UnaryOp|ast.Starred) for o in node.args[:2]):
             yield self.swapped(*node.args[:2])
         for before, o in zip(given, given[1:]):
-            if o not in node.args[:-1]: yield self.end(before), self.end(o), b''
+            elsewhere = isinstance(o, ast.keyword) and o.arg=='device' # which a processor cannot notice
+            if o not in node.args[:-1] and not elsewhere: yield self.end(before), self.end(o), b''
 
     def order(self, body):
         "Statements dropped, or exchanged where both concern a name that stood before."
@@ -109,7 +114,8 @@ class Cell:
             if call or isinstance(o, ast.AugAssign): yield self.start(o), self.end(o), b'pass'
         for a, b in zip(body, body[1:]):
             if not all(isinstance(o, (ast.Assign, ast.AugAssign, ast.Expr)) for o in (a, b)): continue
-            bound = {o.id for o in ast.walk(a) if isinstance(o, ast.Name) and isinstance(o.ctx, ast.Store)}
+            targets = getattr(a, 'targets', [getattr(a, 'target', a)])
+            bound = {o.id for t in targets for o in ast.walk(t) if isinstance(o, ast.Name) and t is not a}
             known = {o.id for o in ast.walk(a) if isinstance(o, ast.Name) and isinstance(o.ctx, ast.Load)}
             read = {o.id for o in ast.walk(b) if isinstance(o, ast.Name) and isinstance(o.ctx, ast.Load)}
             if bound & known & read: yield self.swapped(a, b)
@@ -143,6 +149,7 @@ def nodes(node, scope=''):
     match node:
         case ast.JoinedStr() | ast.Raise() | ast.Import() | ast.ImportFrom(): return
         case ast.arg(): return
+        case ast.FunctionDef() if node.name.startswith('plot'): return # only looks
         case ast.FunctionDef() | ast.ClassDef(): scope = f'{scope}.{node.name}'.lstrip('.')
     yield node, scope
     for name, inside in ast.iter_fields(node):
@@ -158,7 +165,7 @@ def cells(folder, module):
     ends = [*(o.start() for o in found[1:]), len(text)]
     return {o[1].decode():(text[o.end():end].rstrip(), text[:o.end()].count(b'\n')+1) for o, end in zip(found, ends)}
 
-def fault(module, cell, start, end, new, scope=''):
+def fault(module, cell, start, end, new, scope='', kind='by hand'):
     "A change of a cell, named by its lines."
     name, (old, line) = cell
     head, tail = old.rfind(b'\n', 0, start)+1, len(old)-(old+b'\n').index(b'\n', end)
@@ -166,7 +173,7 @@ def fault(module, cell, start, end, new, scope=''):
     lines = [' ⏎ '.join(map(str.strip, o[head:len(o)-tail].decode().splitlines())) for o in (old, changed)]
     change = ' → '.join(lines)
     where = f'{module} {scope}'.strip()
-    return Fault(module, name, old, changed, line+old.count(b'\n', 0, start), change, f'{where}: {change}')
+    return Fault(kind, module, name, old, changed, line+old.count(b'\n', 0, start), change, f'{where}: {change}')
 
 def faults_of(folder, module):
     "All faults of a module that leave it a program: key → fault."
@@ -174,8 +181,9 @@ def faults_of(folder, module):
     for name, (text, line) in cells(folder, module).items():
         cell = Cell(text)
         for node, scope in nodes(ast.parse(text)):
+            kind = next((k for k, o in kinds.items() if isinstance(node, o)), 'operator')
             for change in cell.changes(node):
-                one = fault(module, (name, (text, line)), *change, scope)
+                one = fault(module, (name, (text, line)), *change, scope, kind)
                 if one.new==text or any(o.new==one.new for o in found.values()): continue
                 try: ast.parse(one.new)
                 except SyntaxError: continue
@@ -197,16 +205,23 @@ def by_hand(folder):
 def all_faults(folder):
     "Key → fault: those by hand, and all of every module but the changes that are none."
     found = {o.key:o for o in by_hand(folder)}
-    for module in noticing: found |= faults_of(folder, module)
-    return {k:o for k, o in found.items() if k not in written['equivalent']}
+    texts = {o.new for o in found.values()}
+    for module in noticing:
+        found |= {k:o for k, o in faults_of(folder, module).items()
+                  if o.new not in texts and k not in written['equivalent']}
+    return found
 
 def chosen(faults, modules, each, sample, seed):
-    "Keys of the faults to try: those by hand, and so many of each module or of all, as the seed decides."
-    known = [k for k, o in faults.items() if ', by hand: ' in k and o.module in modules]
+    "Keys of the faults to try: those by hand, and so many of each module or of all, in turns of their kinds."
+    known = [k for k, o in faults.items() if o.kind=='by hand' and o.module in modules]
     def place(key): return hashlib.sha256(f'{seed} {key}'.encode()).hexdigest()
-    groups = [sorted((k for k, o in faults.items() if o.module==m and k not in known), key=place) for m in modules]
-    if sample: return known+sorted((k for group in groups for k in group), key=place)[:sample]
-    return known+[k for group in groups for k in group[:each]]
+    def in_turns(module):
+        own = [sorted((k for k, o in faults.items() if (o.module, o.kind)==(module, kind)), key=place)
+               for kind in ('operator', *kinds)]
+        return [o for turn in zip_longest(*own) for o in turn if o]
+    groups = [in_turns(o)[:each] for o in modules]
+    found = [o for group in groups for o in group]
+    return known+(sorted(found, key=place)[:sample] if sample else found)
 
 # ---- Whether it is noticed -------------------------------------------------------------------------------------------
 
@@ -279,14 +294,15 @@ def put(folder, one):
     module.write_bytes(before[module].replace(one.old, one.new))
     return before
 
-def measure(folder, modules, show=print):
-    "Seconds of every page and test without a fault; stops where one fails by itself."
-    seconds = {}
+def measure(folder, modules, known=()):
+    "Seconds of every page and test without a fault, where they are not known; stops where one fails by itself."
+    seconds = dict(known)
     for check in dict.fromkeys(o for m in modules for o in check_names(folder, m)):
+        if check in seconds: continue
         done = attempt(folder, check)
         if not done.passed: raise SystemExit(f'{check} fails without any fault:\n{done.log[-3000:]}')
         seconds[check] = round(done.seconds, 1)
-        show(f'  {done.seconds:5.1f} s  {check}', flush=True)
+        print(f'  {done.seconds:5.1f} s  {check}', flush=True)
     return seconds
 
 def noticed_by(folder, one, seconds):
@@ -305,11 +321,18 @@ def noticed_by(folder, one, seconds):
 
 # ---- What is told ----------------------------------------------------------------------------------------------------
 
+def by_assertion(row):
+    "Whether a lesson noticed; other faults end in an error by themselves."
+    return bool(row['noticed_by']) and 'AssertionError' in row['words']
+
 def table(rows):
     "Faults and survivors of each module."
     modules = dict.fromkeys(o['module'] for o in rows)
-    counts = [(m, [o['noticed_by'] for o in rows if o['module']==m]) for m in modules]
-    lines = [f'{m:18} {len(o):4} faults {sum(map(bool, o)):4} noticed' for m, o in counts]
+    lines = []
+    for module in modules:
+        own = [o for o in rows if o['module']==module]
+        noticed, asserted = (sum(map(bool, o)) for o in ([o['noticed_by'] for o in own], map(by_assertion, own)))
+        lines.append(f'{module:18} {len(own):4} faults {noticed:4} noticed, {asserted:4} of them by an assertion')
     for o in rows:
         if not o['noticed_by']:
             old, new = o['change'].split(' → ', 1)
@@ -321,6 +344,11 @@ def save(path, result):
     rest = path.with_suffix('.partial')
     rest.write_text(json.dumps(result, indent=1, ensure_ascii=False)+'\n', encoding='utf-8')
     rest.replace(path)
+
+def contents(folder):
+    "What names everything in a checkout."
+    files = sorted(o for o in folder.rglob('*') if o.is_file())
+    return hashlib.sha256(b''.join(hashlib.sha256(o.read_bytes()).digest() for o in files)).hexdigest()
 
 def origin():
     code = 'import json; from urepa.core import provenance; print(json.dumps(provenance()))'
@@ -334,8 +362,9 @@ def go(folder, faults, result, out):
             now = time.perf_counter()
             by, words = noticed_by(folder, one, result['seconds'])
             seconds = time.perf_counter()-now
-            result['faults'].append(dict(module=one.module, line=one.line, key=one.key, change=one.change,
-                                         noticed_by=by, words=words, seconds=round(seconds, 1)))
+            result['faults'].append(dict(
+                module=one.module, line=one.line, kind=one.kind, key=one.key, change=one.change, noticed_by=by,
+                words=words, seconds=round(seconds, 1), revision=result['provenance']['revision']))
             if out: save(out, result)
             minutes = (time.perf_counter()-begin)/k*(len(faults)-k)/60
             print(f"{k:4}/{len(faults)} {seconds:4.0f} s, {minutes:.0f} min to go: {by or 'SURVIVED'}: {one.key}",
@@ -346,7 +375,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--modules', nargs='*', default=list(noticing), choices=list(noticing), metavar='MODULE')
     parser.add_argument('--each', type=int, default=15, help='faults of each module')
-    parser.add_argument('--sample', type=int, default=0, help='faults of all modules together, instead of --each')
+    parser.add_argument('--sample', type=int, default=0, help='so many of those, of all modules together')
     parser.add_argument('--seed', type=int, default=0, help='which ones')
     parser.add_argument('--again', action='store_true', help='try the survivors of --out again')
     parser.add_argument('--only', default='', help='faults whose name holds this text')
@@ -368,9 +397,12 @@ def main():
         if args.again: result['faults'] = [o for o in result['faults'] if o['noticed_by'] or o['key'] not in keys]
         tried = {o['key'] for o in result['faults']}
         left = [faults[o] for o in keys if o not in tried]
-        result.update(seed=args.seed, each=args.each, sample=args.sample, provenance=origin())
+        state = contents(folder)
+        seconds = result['seconds'] if result.get('contents')==state else {}
+        result.update(seed=args.seed, each=args.each, sample=args.sample, provenance=origin(), contents=state,
+                      equivalent=written['equivalent'])
         for o in libraries: __import__(o)
-        result['seconds'] = result.get('seconds', {})|measure(folder, dict.fromkeys(o.module for o in left))
+        result['seconds'] = measure(folder, dict.fromkeys(o.module for o in left), seconds)
         go(folder, left, result, out)
     order = list(faults)
     result['faults'].sort(key=lambda o: (list(noticing).index(o['module']), order.index(o['key'])))

@@ -285,8 +285,9 @@ def test_scores_from_two_processes(urepa, made, tmp_path):
     scores = json.loads((tmp_path/'run'/'results.json').read_text())['scores']
     assert len(scores)==1 and scores[0]['sampling']['interval']==[0, .7]
     assert (scores[0]['count'], scores[0]['keep'])==(66, 50)
-    assert one['reference']['count']==100 and one['classifier']['floor']['count']==25
-    assert 'bias' not in one['classifier']
+    assert one['reference']['count']==100 and one['compared']==dict(samples=66, reference=50)
+    assert one['classifier']['floor']['count']==25 and one['classifier']['floor']['compared']['reference']==25
+    assert one['classifier']['bias'] is None # fewer than two images for each feature
 
 def test_latents_as_images(urepa, made, tmp_path):
     "A run in the latents of a small autoencoder: the same file for any batch size, and from the exported folder."
@@ -314,6 +315,26 @@ def test_latents_as_images(urepa, made, tmp_path):
     generator = image_generators(0, range(4))
     images = pipe(class_labels=labels, num_inference_steps=1, solver='heun', generator=generator).images
     assert (np.stack([np.asarray(o) for o in images])==np.load(tmp_path/'32.npz')['arr_0'][:4,...,0]).all()
+
+def test_a_published_network(urepa, tmp_path):
+    "A file in the layout of SiT's becomes a run: drawn from, exported, and not trained further."
+    import torch
+    layers = {'t_embedder.mlp.0': (8, 256), 't_embedder.mlp.2': (8, 8), 'final_layer.linear': (24, 8),
+              'final_layer.adaLN_modulation.1': (16, 8), 'x_embedder.proj': (8, 3, 2, 2), 'blocks.0.attn.qkv': (24, 8),
+              'blocks.0.attn.proj': (8, 8), 'blocks.0.mlp.fc1': (32, 8), 'blocks.0.mlp.fc2': (8, 32),
+              'blocks.0.adaLN_modulation.1': (48, 8)}
+    shapes = {f'{k}.weight': o for k,o in layers.items()} | {f'{k}.bias': o[:1] for k,o in layers.items()}
+    shapes |= {'y_embedder.embedding_table.weight': (4, 8), 'pos_embed': (1, 16, 8)}
+    torch.manual_seed(0)
+    torch.save({k: torch.randn(o)/4 for k,o in shapes.items()}, tmp_path/'sit.pt')
+    assert 'heads' in urepa.refused('import', 'sit.pt', '--out', 'sit')
+    urepa('import', 'sit.pt', '--out', 'sit', '--heads', 2)
+    urepa('export', 'sit', '--out', 'model')
+    for folder in ('sit', 'model'): urepa('sample', folder, '--count', 4, '--steps', 2, '--out', f'{folder}.npz')
+    images = np.load(tmp_path/'sit.npz')['arr_0']
+    assert images.shape==(4, 8, 8, 3) and images.std()>5
+    assert digest(tmp_path/'sit.npz')==digest(tmp_path/'model.npz')
+    assert 'another run' in urepa.refused('train', '--config', 'sit', '--out', 'sit', '--resume', '--optim.steps', 10)
 
 def test_more_processes_than_images(made, tmp_path):
     done = Ranks(3, 'sample', made/'run-0', '--count', 2, '--steps', 1, '--out', 'x.npz', cwd=tmp_path).done()

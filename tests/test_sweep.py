@@ -39,6 +39,15 @@ def test_a_killed_sweep_ends_whole_and_goes_on(tmp_path):
     assert [json.loads(o)['step']
             for o in log.read_text().splitlines()]==list(range(1, 13)), 'the log has a hole, or two writers'
 
+def test_a_run_that_diverges_in_a_process_of_its_own_is_an_outcome(tmp_path):
+    (tmp_path/'s.toml').write_text(text.replace('"optim.batch_size" = 256', '"align.dispersive" = 1e38'))
+    words = [scripts/'urepa', 'sweep', 's.toml', '--out', 's.json', '--folder', 'runs', '--workers', '1']
+    succeed(*words, cwd=tmp_path)
+    result = json.loads((tmp_path/'s.json').read_text())
+    assert [(o['row'], o['seed'], o['step']) for o in result['diverged']]==[('long', 0, 10)]
+    assert 'not finite (in gradient)' in result['diverged'][0]['why']
+    assert not result['scores'] and not result['missing']
+
 def test_the_repositorys_own_sweeps_could_begin():
     "All rows but those that say they wait for a store."
     from urepa.core import UserError

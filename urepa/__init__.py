@@ -30,6 +30,7 @@ _rooms = {
     'score.compare': ['compare'],
     'inside.cka': ['linear_cka'],
     'app.pipeline': ['UREPAPipeline'],
+    'app.published': ['from_sit'],
 }
 _home = {name:room for room,names in _rooms.items() for name in names}
 __all__ = ['__version__', *_home]

@@ -417,11 +417,12 @@ def size_presets(
 )->dict: # name → `Config`
     "The paper's networks of one size, and the isotropic baseline of REPA."
     o = sizes[name]
-    down = Model(width=o.width, heads=o.heads, depths=o.depths)
+    down = Model(width=o.width, heads=o.heads, depths=o.depths, time_scale=1.)
     flat = Model(width=o.width, heads=o.heads, depths=o.flat, skips=False, rope=False, swiglu=False, time_scale=1.)
     repa = dataclasses.replace(dinov2, block=o.repa_block, manifold=0.)
+    noise = dataclasses.replace(down, time_scale=1000.)
     return {**variants(f'sit_down_{name}', down, dinov2, sit), **variants(f'sit_{name}', flat, repa, sit),
-            **variants(f'dit_down_{name}', down, dinov2, dit)}
+            **variants(f'dit_down_{name}', noise, dinov2, dit)}
 
 def ladder_presets()->dict: # name → `Config`
     "Table 1 from below: DiT-XL/2, with skips, with downsampling; RoPE and SwiGLU make it `dit_down_xl_plain`."

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['in_store', 'commands', 'demo', 'builder', 'run_training', 'train', 'recipe_options', 'prepare', 'verify_store',
            'show_store', 'sample', 'check_evaluation', 'warn_of_reference', 'evaluate', 'report', 'sweep', 'compare',
-           'export', 'info', 'side', 'list_presets', 'embedded_files', 'doctor', 'bench', 'choice', 'kinds_of',
-           'with_purpose', 'with_help', 'application', 'Mistyped', 'with_file', 'option_names', 'known_names',
-           'unknown', 'explain', 'overview', 'call_of', 'told', 'memory_is_full', 'main']
+           'export', 'import_network', 'info', 'side', 'list_presets', 'plan', 'embedded_files', 'doctor', 'bench',
+           'choice', 'kinds_of', 'with_purpose', 'with_help', 'application', 'Mistyped', 'with_file', 'option_names',
+           'known_names', 'unknown', 'explain', 'overview', 'call_of', 'told', 'memory_is_full', 'main']
 
 # %% ../../nbs/app/81_cli.ipynb #79f4c937
 import dataclasses,os,re,shutil,sys,time
@@ -207,7 +207,7 @@ def evaluate(
     reference:str='fashion', # Folder or .npz file of real images or their statistics; fashion: the embedded test split
     features:Literal['fashion', 'inception', 'dinov2']='fashion', # Both embedded nets, FID's Inception, or DINOv2
     weights:Path|None=None, # File of Inception's or DINOv2's weights
-    subset:int=10_000, # Images whose features precision, recall and kernel distance compare; 0 takes all
+    subset:int=10_000, # Real images for precision, recall and kernel distance, with up to 5 samples each; 0 takes all
     out:Path|None=None, # JSON file for the result
     statistics:Path|None=None, # .npz file: store the statistics of these images as a reference, and do not score them
     how:Sampling=scoring, # How a run's images are drawn; its device also for the nets
@@ -301,6 +301,20 @@ def export(
     from urepa.app.pipeline import export as export_run
     print(f'{export_run(run, out, step)} is written')
 
+def import_network(
+    file:Path, # Weights that SiT or REPA published, .pt or .safetensors
+    out:Path, # A run folder that does not exist yet
+    codec:str|None=None, # What its latents are made with; Stable Diffusion's for four channels by default, else pixels
+    heads:int|None=None, # Attention heads; those of the published size of this width by default
+    reversed_time:bool|None=None, # True: t = 1 is the image, as in SiT's code; by default where there are no projectors
+):
+    """Write a network that SiT or REPA published as a run folder, to sample, score, look into and export.
+
+    SiT's: urepa import SiT-XL-2-256.pt --out runs/sit
+    """
+    from urepa.app.published import import_network as write_run
+    print(f'{write_run(file, out, codec, heads, reversed_time).folder} is written')
+
 # %% ../../nbs/app/81_cli.ipynb #5ac7e523
 def info(
     config:Config, # The preset
@@ -336,6 +350,28 @@ def list_presets():
         depths,teacher = ' '.join(map(str, m.depths)),o.align.teacher if o.align.weight else 'nothing'
         cost = f"{told['parameters']/1e6:>11,.1f} M{told['total']/1e9:>9.2f} G"
         print(f'{name:24}{side(o):>6} px{depths:>12}{cost}  {teacher}')
+
+# %% ../../nbs/app/81_cli.ipynb #4b70f4c3
+def plan(
+    config:Config, # The preset
+    gpus:int=8, # GPUs in all
+    gpu:Literal['a100', 'h100', 'h200', 'b200', 'l40s', '4090']='h100', # Which
+    share:float=.17, # Share of the GPU's peak that the products of a step reach
+    storage:float=2., # GB/s that a node reads from the store
+    tokens:str='float16', # How the store keeps tokens: float16, int8, or pca with a number, such as pca64
+    build:Path|None=None, # A Python file whose function `build` makes the network
+):
+    """Memory, time, traffic and disk of a run on some GPUs, computed without them.
+
+    On eight H100: urepa plan sit_down_xl --gpus 8 --gpu h100
+
+    With blocks run again: urepa plan sit_down_xl_512 --gpus 64 --run.gradient-checkpointing
+    """
+    from urepa.app.plan import Assumed,describe_plan,plan_run,too_large
+    assumed = Assumed(share=share, storage=storage)
+    made = plan_run(config, gpus, gpu, tokens=tokens, assumed=assumed, build=builder(build))
+    print(f'{gpus} × {gpu}: {describe_plan(made)}')
+    require(made.fits, too_large(made))
 
 # %% ../../nbs/app/81_cli.ipynb #a19dd21b
 def embedded_files()->str: # A sentence
@@ -382,17 +418,27 @@ def bench(
     device:str='cpu', # Where it is measured
     growth:bool=True, # Also how the cost grows with batch, width and tokens, and over a long run
     turns:int=2, # Times that every row is measured, in turn
+    minutes:float=0., # Measure the whole machine instead, within so many minutes: is it right, steps, sampling, feeding
 ):
     "Measure a training step beside a literal one: images a second, share of the machine's peak, memory."
-    from urepa.app.bench import bench as run_bench
-    run_bench(out, student=student, teacher=teacher, batch=batch, device=device, growth=growth, turns=turns)
+    shapes = dict(student=student, teacher=teacher, batch=batch, growth=growth, turns=turns)
+    if minutes:
+        from urepa.app.machine_bench import bench_machine,summary
+        usual = {k:o.default for k,o in signature(bench).parameters.items()}
+        odd = [k for k in shapes if shapes[k]!=usual[k]]
+        require(not odd, f"--minutes measures sizes of its own; leave --{', --'.join(odd)} out")
+        print(summary(bench_machine(out, device, minutes)))
+    else:
+        from urepa.app.bench import bench as run_bench
+        run_bench(out, device=device, **shapes)
     print(f'{out} is written')
 
 # %% ../../nbs/app/81_cli.ipynb #d9d3c259
 in_store = dict(verify=verify_store, show=show_store)
 commands = dict(
     demo=demo, prepare=prepare, store=in_store, train=train, sample=sample, evaluate=evaluate, compare=compare,
-    export=export, report=report, sweep=sweep, info=info, bench=bench, doctor=doctor)
+    export=export, **{'import':import_network}, report=report, sweep=sweep, info=info, plan=plan, bench=bench,
+    doctor=doctor)
 
 def choice(
     configs:dict, # name → `Config`

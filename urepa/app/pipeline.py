@@ -160,6 +160,10 @@ def card(
             f'EMA {optim.ema:g}, seed {config.run.seed}'],
         ['objective', f'{optim.prediction} on the {optim.path} path'],
         ['made with', f"{made_with}, revision {versions.get('revision')}"]]
+    imported = versions.get('imported') # of a network whose training is not known
+    if imported:
+        origin = ['imported from', f"{imported['file']}, SHA-256 {imported['sha256']}"]
+        rows = [origin if o[0]=='training' else o for o in rows if o[0]!='alignment']
     tags = ['u-repa', 'flow-matching']
     call = f'class_labels=[{model.n_classes}]*3, num_inference_steps=50'
     if data.labelled:
@@ -167,7 +171,9 @@ def card(
         call = 'class_labels=[0, 1, 2], guidance_scale=1.65, guidance_interval=(0, .7), num_inference_steps=50'
     head = ['---', 'library_name: diffusers', 'pipeline_tag: unconditional-image-generation',
         f'tags: [{", ".join(tags)}]', '---']
-    credit = 'A diffusion U-Net trained with [urepa](https://github.com/urepa/urepa), after U-REPA (arXiv 2503.18414).'
+    package = '[urepa](https://github.com/urepa/urepa)'
+    credit = f'A diffusion U-Net trained with {package}, after U-REPA (arXiv 2503.18414).'
+    if imported: credit = f'A published network, imported with {package}.'
     settings = json.dumps(to_dict(config), indent=1)
     return '\n'.join([*head, f'# {run.folder.resolve().name}', credit, usage.format(call=call),
         markdown_table([['', ''], *rows]), score_part(run, step), f'## Configuration\n```json\n{settings}\n```', ''])

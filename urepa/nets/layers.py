@@ -102,7 +102,7 @@ class Attention(nn.Module):
         self.heads = heads
         self.qkv = nn.Linear(width, 3*width)
         self.out = nn.Linear(width, width)
-        self.norms = nn.ModuleList(nn.RMSNorm(width//heads, eps=1e-6) for _ in range(2 if norm else 0))
+        self.norms = nn.ModuleList(nn.LayerNorm(width//heads) for _ in range(2 if norm else 0))
 
     def forward(self,
         tokens:Tensor, # `[b n d]`

@@ -92,7 +92,7 @@ def check_inputs(
     require(t.shape==y.shape==x.shape[:1],
             f'{len(x)} images came with times {tuple(t.shape)} and labels {tuple(y.shape)}; '
             'give one of each per image')
-    if y.device.type!='cpu' or not len(y): return
+    if type(y) is not Tensor or y.device.type!='cpu' or not len(y): return
     low,high = y.min().item(),y.max().item()
     require(0<=low and high<=config.n_classes,
             f'label {low if low<0 else high} is out of range; '
