@@ -285,8 +285,9 @@ def test_scores_from_two_processes(urepa, made, tmp_path):
     scores = json.loads((tmp_path/'run'/'results.json').read_text())['scores']
     assert len(scores)==1 and scores[0]['sampling']['interval']==[0, .7]
     assert (scores[0]['count'], scores[0]['keep'])==(66, 50)
-    assert one['reference']['count']==100 and one['classifier']['floor']['count']==25
-    assert 'bias' not in one['classifier']
+    assert one['reference']['count']==100 and one['compared']==dict(samples=66, reference=50)
+    assert one['classifier']['floor']['count']==25 and one['classifier']['floor']['compared']['reference']==25
+    assert one['classifier']['bias'] is None # fewer than two images for each feature
 
 def test_latents_as_images(urepa, made, tmp_path):
     "A run in the latents of a small autoencoder: the same file for any batch size, and from the exported folder."

@@ -101,7 +101,9 @@ def circumstances(
         sampling['weak'] = 'a weaker run' if sampling['weak'] else 'none'
     reference = (score.get('reference') or {}).get('checksum')
     features = sorted((score.get('features') or {}).items())
-    return dict(count=score['count'], keep=score.get('keep'), **sampling, reference=reference, features=features)
+    compared = {f'compared {k}':v for k,v in (score.get('compared') or {}).items()}
+    return dict(count=score['count'], keep=score.get('keep'), **compared, **sampling, reference=reference,
+        features=features)
 
 def check_alike(
     scores:list[dict], # From `read_scores`

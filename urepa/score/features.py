@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['feature_kinds', 'convolution', 'Residual', 'Classifier', 'upsample_block', 'Autoencoder', 'freeze', 'save_net',
            'read_net', 'load_feature_net', 'classifier', 'autoencoder', 'extract', 'Embedded', 'in_colour', 'Inception',
-           'random_inception', 'DINOv2', 'feature_nets']
+           'random_inception', 'hub_positions', 'DINOv2', 'feature_nets']
 
 # %% ../../nbs/score/60_features.ipynb #3f2fcb98
 import json,pickle
@@ -19,6 +19,7 @@ from ..machine import seeded
 from ..tensors import fingerprint,save_tensors
 from ..core import progress as progress_bar
 from ..data.images import to_model
+from ..tokens import grid_side,to_grid,to_tokens
 
 # %% ../../nbs/score/60_features.ipynb #ae501499
 def convolution(
@@ -270,12 +271,21 @@ def random_inception(
     with write_atomic(path) as partial: torch.save(net.state_dict(), partial)
     return path
 
+# %% ../../nbs/score/60_features.ipynb #f71c4597
+def hub_positions(
+    table:Tensor, # Of the patches on the grid that was trained on, `[1 n d]`
+    side:int, # Patches per side that are needed
+)->Tensor: # `[1 side² d]`
+    "Positions on another grid, as Meta's DINOv2 without registers has them."
+    scale = (side+.1)/grid_side(table.shape[1])
+    return to_tokens(F.interpolate(to_grid(table), scale_factor=scale, mode='bicubic'))
+
 # %% ../../nbs/score/60_features.ipynb #1e368d80
 class DINOv2(nn.Module):
-    "The class token of a DINOv2 ViT, by timm."
+    "The class token of a DINOv2 ViT by timm, with Meta's positions."
     name = 'dinov2'
     def __init__(self,
-        path:str|Path|None=None, # Weights; `None` lets timm fetch its own, `'random'` takes random numbers, for tests
+        path:str|Path|None=None, # Weights as published; `None` lets timm fetch them, `'random'` takes random numbers
         architecture:str='vit_large_patch14_dinov2', # timm's name of the model
     ):
         super().__init__()
@@ -284,12 +294,17 @@ class DINOv2(nn.Module):
         require(known, f'{path} does not exist; give the file with the weights of {architecture}')
         given = dict(pretrained=path!='random')
         if path not in (None, 'random'): given['pretrained_cfg_overlay'] = dict(file=str(path))
-        def make(): return timm.create_model(architecture, img_size=224, num_classes=0, **given)
+        def make(): return timm.create_model(architecture, num_classes=0, **given)
         try: self.net = seeded(make, 'dinov2').eval().requires_grad_(False)
         except (OSError, RuntimeError, KeyError, ValueError, SafetensorError, pickle.UnpicklingError) as e:
             why = ' '.join(str(e).split())[:120]
             raise UserError(f'the weights of {architecture} could not be read ({why}); '
                 'give their file with --weights') from e
+        trained = self.net.pos_embed
+        self.net.set_input_size((224, 224)) # resamples as models with registers do
+        if self.net.num_reg_tokens==0:
+            patches = hub_positions(trained[:,1:], self.net.patch_embed.grid_size[0])
+            self.net.pos_embed = nn.Parameter(torch.cat([trained[:,:1], patches], 1), requires_grad=False)
         self.name = f'dinov2 {architecture} with random weights' if path=='random' else f'dinov2 {architecture}'
         self.checksum = fingerprint(self.net.state_dict())
         self.widths = dict(pool=self.net.num_features)

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['check_features', 'check_pair', 'Statistics', 'statistics', 'covariance_factor', 'check_spectrum', 'overlap',
-           'frechet_distance', 'sample_bias', 'kernel_estimate', 'kernel_distance', 'neighbour_radius',
-           'precision_recall', 'inception_score']
+           'frechet_distance', 'sample_bias', 'kernel_estimate', 'kernel_distance', 'squared_distances',
+           'squared_radii', 'Region', 'region', 'precision_recall', 'inception_score']
 
 # %% ../../nbs/score/61_metrics.ipynb #8092c7ac
+import math
 from typing import NamedTuple
 import numpy as np
 import scipy.linalg
@@ -61,7 +62,8 @@ def statistics(
     features = check_features(features)
     n,d = features.shape
     factor = ((features-features.mean(0))/(n-1)**.5).T if n<=d else None
-    return Statistics(features.mean(0), features.T.cov() if factor is None else factor@factor.T, n, factor)
+    cov = features.T.cov().reshape(d, d) if factor is None else factor@factor.T # `cov` of one feature is a scalar
+    return Statistics(features.mean(0), cov, n, factor)
 
 # %% ../../nbs/score/61_metrics.ipynb #8ebe39d9
 def covariance_factor(
@@ -119,9 +121,10 @@ def frechet_distance(
 def sample_bias(
     samples:Tensor, # Features `[n d]`
     reference:Tensor|Statistics, # Features `[m d]`, or their statistics
-)->float: # In the units of the distance
+)->float|None: # In the units of the distance; `None` with less than two samples for each feature
     "By about how much the Fréchet distance is too large because there are only so many samples."
     require(len(samples)>=4, f'{len(samples)} samples have no halves to compare; give at least 4')
+    if len(samples)<2*samples.shape[1]: return None
     reference = reference if isinstance(reference, Statistics) else statistics(reference)
     order = torch.randperm(len(samples), generator=generator('halves'))
     halves = [frechet_distance(samples[o], reference) for o in order.chunk(2)]
@@ -156,48 +159,78 @@ def kernel_distance(
     return kernel_estimate(samples, reference, **how)[0]
 
 # %% ../../nbs/score/61_metrics.ipynb #13c69c26
-def neighbour_radius(
+def squared_distances(
+    points:Tensor, # `[b d]`
+    others:Tensor, # `[n d]`
+)->Tensor: # `[b n]`; exact where all are on one lattice
+    "Squared distances of each point to all others."
+    lengths = [o.square().sum(1) for o in (points, others)]
+    return torch.addmm(lengths[1], points, others.T, alpha=-2).add_(lengths[0][:,None])
+
+def squared_radii(
     points:Tensor, # `[n d]`
     k:int, # Which neighbour, the point itself not counted
-    batch:int=2000, # Rows of the distance matrix held at once
+    batch:int=500, # Rows of the distance matrix held at once
 )->Tensor: # `[n]`
-    "Distance of every point to its `k`-th nearest neighbour."
+    "Squared distance of every point to its `k`-th nearest neighbour."
     require(1<=k<len(points), f'{len(points)} points have no neighbour number {k}; choose k from 1 to {len(points)-1}')
-    return torch.cat([torch.cdist(o, points).topk(k+1, largest=False).values[:,-1] for o in points.split(batch)])
+    nearest = [squared_distances(o, points).topk(k+1, largest=False).values[:,-1] for o in points.split(batch)]
+    return torch.cat(nearest)
+
+class Region(NamedTuple):
+    "Where a cloud lives: a ball around each of its points, on a lattice."
+    points:Tensor # Whole numbers, measured from `origin`, `[n d]`
+    radii:Tensor # Squared, `[n]`
+    origin:Tensor # Whole numbers, `[d]`
+    unit:float # Of the lattice, in units of the features
+    k:int # Neighbours that a ball reaches to
+
+def region(
+    features:Tensor, # `[n d]`
+    k:int=3, # Neighbours that a ball reaches to
+    batch:int=500, # Rows of the distance matrix held at once
+)->Region:
+    "The region of a reference, computed once for all sets that are compared with it."
+    features = check_features(features)
+    mean = features.mean(0)
+    reach = (features-mean).square().sum(1).max().sqrt().item()
+    require(math.isfinite(reach), f'features reach out to {reach}: they are too large for double precision; '
+        'look at them')
+    unit = 2.**(math.ceil(math.log2(reach))-24) if reach>0 else 1.
+    origin = (mean/unit).round()
+    points = (features/unit).round()-origin
+    return Region(points, squared_radii(points, k, batch), origin, unit, k)
 
 def precision_recall(
     samples:Tensor, # `[n d]`, the images to be judged
-    reference:Tensor, # `[m d]`, real images
-    k:int=3, # Neighbours that a ball reaches to
-    batch:int=2000, # Rows of the distance matrix held at once
-    radius:Tensor|None=None, # What `neighbour_radius` found for the reference, where that is known
+    reference:Tensor|Region, # `[m d]`, real images, or their `region`
+    k:int=3, # Neighbours that a ball reaches to; a `Region` brings its own
+    batch:int=500, # Rows of the distance matrix held at once; changes time and memory only
 )->tuple[float, float]: # Precision, recall
     "Share of samples in the reference's region, and of the reference in theirs (Kynkäänniemi et al. 2019)."
-    samples,reference = check_pair(samples, reference)
-    samples,reference = [(o-reference.mean(0)).float() for o in (samples, reference)]
-    sample_radius = neighbour_radius(samples, k, batch)
-    reference_radius = neighbour_radius(reference, k, batch) if radius is None else radius
-    precise,recalled = 0,torch.zeros(len(reference), dtype=torch.bool)
-    for rows,radius in zip(samples.split(batch), sample_radius.split(batch)):
-        distance = torch.cdist(rows, reference) # [batch m]
-        precise += (distance<=reference_radius).any(1).sum().item()
-        recalled |= (distance<=radius[:,None]).any(0)
-    return precise/len(samples),recalled.sum().item()/len(reference)
+    real = reference if isinstance(reference, Region) else region(reference, k, batch)
+    samples,_ = check_pair(samples, real.points)
+    points = (samples/real.unit).round()-real.origin
+    precise,recalled = 0,torch.zeros(len(real.points), dtype=torch.bool)
+    for rows,radii in zip(points.split(batch), squared_radii(points, real.k, batch).split(batch)):
+        distances = squared_distances(rows, real.points) # [batch m]
+        precise += (distances<=real.radii).any(1).sum().item()
+        recalled |= (distances<=radii[:,None]).any(0)
+    return precise/len(points),recalled.sum().item()/len(recalled)
 
 # %% ../../nbs/score/61_metrics.ipynb #b849c2ee
 def inception_score(
     probabilities:Tensor, # Of the classes for each image, `[n classes]`; rows sum to 1
-    splits:int=1, # Parts in file order, scored apart and averaged
+    part:int=5000, # Images scored together, in file order; the mean over all parts counts
 )->float: # From 1 to the number of classes
     "How sharp and how varied the classes of images are (Salimans et al. 2016)."
     p = check_features(probabilities)
     total = p.sum(1)
     require(bool((p>=0).all()) and bool(((total-1).abs()<1e-3).all()),
         f'rows of probabilities sum to {total.min():.3g}..{total.max():.3g}; expected 1: pass logits.softmax(1)')
-    most = len(p)//2
-    require(1<=splits<=most, f'{splits} splits of {len(p)} images are too many or none; choose from 1 to {most}')
+    require(part>=2, f'parts of {part} images have no variety; choose a part of at least 2')
     scores = []
-    for part in p.tensor_split(splits):
-        divergence = (torch.xlogy(part, part)-torch.xlogy(part, part.mean(0))).sum(1)
+    for o in p.split(part):
+        divergence = (torch.xlogy(o, o)-torch.xlogy(o, o.mean(0))).sum(1)
         scores.append(divergence.mean().exp())
     return torch.stack(scores).mean().item()
