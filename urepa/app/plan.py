@@ -358,6 +358,15 @@ class Plan(NamedTuple):
         saves = steps/self.config.run.save_every
         return (steps*self.step+saves*self.checkpoint/self.assumed.copy/1e9)/3600
 
+    def disk(self,
+        steps:int, # Of the run
+    )->int: # Bytes
+        "What the checkpoints take that are kept."
+        run = self.config.run
+        kept = run.keep or -(-steps//run.save_every)
+        if run.keep and run.keep_every: kept += steps//run.keep_every
+        return kept*self.checkpoint
+
 def plan_step(
     counted:Counted, # The run
     config:Config, # The same run; batch, accumulation, recomputation and sharding may differ
@@ -546,5 +555,6 @@ def describe_plan(
         f'links: {o.links*1e3:,.1f} ms, in part beside the products; hosts: {o.host*1e3:,.1f} ms beside them',
         f'data: {o.stored:,} bytes an image, {feed:,.2f} GB/s in {place}',
         f'a checkpoint: {o.checkpoint/1e9:,.1f} GB, {o.checkpoint/o.assumed.copy/1e9:,.1f} s for the copy, '
-        f'{o.checkpoint/o.assumed.disk/1e9:,.0f} s to be written beside training',
+        f'{o.checkpoint/o.assumed.disk/1e9:,.0f} s to be written beside training; '
+        f'those kept after {spans[-1]:,} steps: {o.disk(spans[-1])/1e9:,.0f} GB',
         *times, '', as_table(gpu_rows(o)), '', as_table(image_rows(o)), *[f'note: {w}' for w in warnings_of(o)]])
