@@ -1,7 +1,7 @@
 # Every target makes .venv and installs into it what it needs; a second run reuses what stands.
 # PYTHON=/path/to/python chooses the interpreter that .venv is made with.
 .DEFAULT_GOAL := help
-.PHONY: help demo bench test kills faults export pages readme docs preview dev clean
+.PHONY: help demo bench gpu test kills faults export pages readme docs preview dev clean
 bin := .venv/bin
 JOBS ?= logical
 
@@ -15,6 +15,10 @@ demo:    ## train, sample and score a small U-Net on the embedded images; ARGS="
 bench:   ## measure a training step beside a literal one, some minutes on a quiet core; ARGS="--student b --batch 64 --device cuda" chooses
 	@.ci/install
 	@OMP_NUM_THREADS=1 $(bin)/urepa bench --out data/results/speed.json $(ARGS)
+
+gpu:     ## measure a GPU in eight minutes: is it right, steps, sampling, feeding; a second call goes on
+	@.ci/install
+	@$(bin)/urepa bench --device cuda --minutes 8 --out data/results/gpu.json $(ARGS)
 
 test:    ## run every page, and check that pages, package, wheel, commands and documentation agree; ARGS="-k page" chooses
 	@.ci/install dev

@@ -5,15 +5,15 @@
 # %% auto #0
 __all__ = ['students', 'small_vit', 'teachers', 'remedies', 'kinds', 'dinov2', 'make_teacher', 'config_of', 'make_samples',
            'Samples', 'looped_losses', 'looped_average', 'joined_skip', 'plain_swiglu', 'Step', 'OwnStep', 'memory',
-           'clock', 'measure', 'apart', 'table_rows', 'summarise', 'measure_table', 'kind_of', 'profile_step',
-           'plain_losses', 'measure_losses', 'cost', 'measure_growth', 'long_run', 'bench']
+           'clock', 'operation_shares', 'measure', 'apart', 'table_rows', 'summarise', 'measure_table', 'kind_of',
+           'profile_step', 'plain_losses', 'measure_losses', 'cost', 'measure_growth', 'long_run', 'bench']
 
 # %% ../../nbs/app/58_bench.ipynb #b9148e2d
 import resource,statistics,tempfile,time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import active_children,get_context
 from pathlib import Path
 import numpy as np
 import timm
@@ -251,10 +251,21 @@ def clock(
     torch.cuda.synchronize(device)
     return time.perf_counter()
 
+def operation_shares(
+    f, # Called once
+    device:str, # Where it computes
+)->dict: # operation, or kernel of a GPU → share of the time
+    "Where the time of a call goes."
+    with torch.profiler.profile() as profiler: f()
+    times = {o.key:o.self_device_time_total if device!='cpu' else o.self_cpu_time_total
+             for o in profiler.key_averages()}
+    return {k:v/sum(times.values()) for k,v in times.items()}
+
 def measure(
     row:dict, # As for `Step`; `own` for the loop's step; `steps` to be timed
     folder:Path, # From `make_samples`
-)->dict: # `seconds` of each step, `losses`, `peak_flops`, `flops`, `memory`, `libraries`
+    kernels:int=0, # How many of the largest operations to list; a step more is made for them
+)->dict: # `seconds` of each step, `losses`, `peak_flops`, `flops`, `memory`, `libraries`, `kernels`
     "Time, speed and memory of a row; to be called in a fresh process."
     device,start = row['device'],memory()['now']
     step = (OwnStep if row['own'] else Step)(row, folder)
@@ -267,23 +278,28 @@ def measure(
     dtype,model = getattr(torch, row['run'].get('precision', 'float32')),students[row['student']]
     macs = describe(model, getattr(step, 'state', step).objective.projector, config_of(row).align.block)['total']
     side = 2048 if device=='cpu' else 8192
+    shares = operation_shares(partial(step, row['steps']+1), device) if kernels else {}
     return dict(
-        seconds=seconds, losses=[o.item() for o in losses], flops=6*macs*row['batch'], memory=used, libraries=start,
+        kernels=dict(sorted(shares.items(), key=lambda o: -o[1])[:kernels]), seconds=seconds, losses=[o.item() for o in losses], flops=6*macs*row['batch'], memory=used, libraries=start,
         peak_flops=1e9*matmul_speed(device, dtype, side, partial(clock, device)))
 
 def apart(
-    f, # A function of this page
+    f, # An exported function
     *args, # For it
+    timeout:float|None=None, # Seconds after which it is given up
     **kwargs, # For it
 ): # What it returned
     "Call it in a process of its own, which begins with the libraries loaded."
     context = get_context('forkserver')
     context.set_forkserver_preload(['urepa.app.bench'])
+    what = f'the process that measured {args or kwargs or f}'
     with ProcessPoolExecutor(1, context) as pool:
-        try: return pool.submit(f, *args, **kwargs).result()
+        try: return pool.submit(f, *args, **kwargs).result(timeout)
         except BrokenProcessPool as e:
-            what = f'the process that measured {args or kwargs}'
             raise UserError(f'{what} was killed, perhaps for memory; choose a smaller batch') from e
+        except TimeoutError as e:
+            for o in active_children(): o.kill()
+            raise UserError(f'{what} took longer than {timeout:.0f} seconds; give it more time') from e
 
 # %% ../../nbs/app/58_bench.ipynb #43f0cc95
 def table_rows(
@@ -352,13 +368,11 @@ def profile_step(
     folder:Path, # From `make_samples`
 )->dict: # kind → share of the time of a step
     "A profile of the loop's own step."
-    step,cuda = OwnStep(row, folder),row['device']!='cpu'
+    step = OwnStep(row, folder)
     step(0)
-    with torch.profiler.profile() as profiler: step(1)
     shares = dict.fromkeys([*kinds, 'everything else'], 0.)
-    for o in profiler.key_averages():
-        shares[kind_of(o.key)] += o.self_device_time_total if cuda else o.self_cpu_time_total
-    return {k:v/sum(shares.values()) for k,v in shares.items()}
+    for k,v in operation_shares(partial(step, 1), row['device']).items(): shares[kind_of(k)] += v
+    return shares
 
 def plain_losses(
     h:Tensor, # Tokens of the U-Net, projected and grown, `[b n d]`

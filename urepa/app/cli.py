@@ -418,10 +418,19 @@ def bench(
     device:str='cpu', # Where it is measured
     growth:bool=True, # Also how the cost grows with batch, width and tokens, and over a long run
     turns:int=2, # Times that every row is measured, in turn
+    minutes:float=0., # Measure the whole machine instead, within so many minutes: is it right, steps, sampling, feeding
 ):
     "Measure a training step beside a literal one: images a second, share of the machine's peak, memory."
-    from urepa.app.bench import bench as run_bench
-    run_bench(out, student=student, teacher=teacher, batch=batch, device=device, growth=growth, turns=turns)
+    shapes = dict(student=student, teacher=teacher, batch=batch, growth=growth, turns=turns)
+    if minutes:
+        from urepa.app.machine_bench import bench_machine,summary
+        usual = {k:o.default for k,o in signature(bench).parameters.items()}
+        odd = [k for k in shapes if shapes[k]!=usual[k]]
+        require(not odd, f"--minutes measures sizes of its own; leave --{', --'.join(odd)} out")
+        print(summary(bench_machine(out, device, minutes)))
+    else:
+        from urepa.app.bench import bench as run_bench
+        run_bench(out, device=device, **shapes)
     print(f'{out} is written')
 
 # %% ../../nbs/app/81_cli.ipynb #d9d3c259
