@@ -4,8 +4,8 @@
     python tests/faults.py --sample 30                                    a sample of all, without writing anything
 
 A fault changes one operator, constant, argument or order of a function, in the module and in its page alike, within a
-copy of this checkout. The page that defines the function runs first, then whatever else should notice, the cheap ones
-first, until one fails. Nothing is measured unless all of them pass without a fault. faults.json holds faults written by
+copy of this checkout. Then the page that defines the function and whatever else should notice runs, the quick ones
+first, until one fails; before its first fault each has to pass without one. faults.json holds faults written by
 hand, which are always among those tried, and changes that are none, each with its reason, which never are.
 An interrupted measurement goes on where it stopped: what stands in `--out` is not tried again."""
 import argparse
@@ -27,20 +27,20 @@ from typing import NamedTuple
 from checkout import copy_to, root
 
 golden = 'tests/test_golden.py'
-noticing = { # module → what should notice its faults, besides its own page
-    'nets.layers': ['nets/21_unet', 'training/52_build', golden],
-    'nets.unet': ['nets/22_describe', 'training/52_build', golden],
+noticing = { # module → what should notice its faults, the quick ones first; its own page leads unless it is named
+    'nets.layers': ['nets/21_unet', golden],
+    'nets.unet': ['nets/22_describe', golden],
     'flow.paths': ['flow/31_solvers', 'flow/32_sample', 'training/57_fields', golden],
     'flow.solvers': ['flow/32_sample', golden],
-    'flow.sample': ['score/56_draw', golden],
+    'flow.sample': [golden, 'score/56_draw'],
     'align.project': ['align/45_objective', golden],
     'align.token': ['align/45_objective', golden],
     'align.manifold': ['align/45_objective', golden],
-    'align.objective': ['training/57_fields', 'training/54_train', golden],
-    'training.ema': ['training/54_train', golden],
-    'training.train': ['training/57_fields', 'training/53_run', golden],
-    'data.batches': ['training/57_fields', 'training/54_train', golden],
-    'score.metrics': ['score/62_evaluate', 'score/63_sweep'],
+    'align.objective': ['align/45_objective', golden, 'training/57_fields'],
+    'training.ema': ['training/50_ema', golden, 'training/54_train'],
+    'training.train': [golden, 'training/54_train', 'training/53_run', 'app/66_watch', 'training/57_fields'],
+    'data.batches': ['data/15_batches', golden, 'training/57_fields'],
+    'score.metrics': ['score/62_evaluate'],
     'inside.cka': ['analysis/cka'],
 }
 written = json.loads(Path(__file__).with_suffix('.json').read_text(encoding='utf-8'))
@@ -114,8 +114,8 @@ class Cell:
             if call or isinstance(o, ast.AugAssign): yield self.start(o), self.end(o), b'pass'
         for a, b in zip(body, body[1:]):
             if not all(isinstance(o, (ast.Assign, ast.AugAssign, ast.Expr)) for o in (a, b)): continue
-            targets = getattr(a, 'targets', [getattr(a, 'target', a)])
-            bound = {o.id for t in targets for o in ast.walk(t) if isinstance(o, ast.Name) and t is not a}
+            bound = {o.id for t in getattr(a, 'targets', [getattr(a, 'target', None)]) if t for o in ast.walk(t)
+                     if isinstance(o, ast.Name) and isinstance(o.ctx, ast.Store)}
             known = {o.id for o in ast.walk(a) if isinstance(o, ast.Name) and isinstance(o.ctx, ast.Load)}
             read = {o.id for o in ast.walk(b) if isinstance(o, ast.Name) and isinstance(o.ctx, ast.Load)}
             if bound & known & read: yield self.swapped(a, b)
@@ -279,7 +279,7 @@ def page_of(folder, module):
 
 def check_names(folder, module):
     own = page_of(folder, module).relative_to(folder/'nbs').with_suffix('').as_posix()
-    return [own, *noticing[module]]
+    return noticing[module] if own in noticing[module] else [own, *noticing[module]]
 
 def put(folder, one):
     "Write the fault into page and module; what stood there before: path → bytes."
@@ -294,30 +294,26 @@ def put(folder, one):
     module.write_bytes(before[module].replace(one.old, one.new))
     return before
 
-def measure(folder, modules, known=()):
-    "Seconds of every page and test without a fault, where they are not known; stops where one fails by itself."
-    seconds = dict(known)
-    for check in dict.fromkeys(o for m in modules for o in check_names(folder, m)):
-        if check in seconds: continue
-        done = attempt(folder, check)
-        if not done.passed: raise SystemExit(f'{check} fails without any fault:\n{done.log[-3000:]}')
-        seconds[check] = round(done.seconds, 1)
-        print(f'  {done.seconds:5.1f} s  {check}', flush=True)
-    return seconds
+def without_fault(folder, check, seconds):
+    "Make sure, once, that a page or test passes by itself; stops where it fails."
+    if check in seconds: return
+    done = attempt(folder, check)
+    if not done.passed: raise SystemExit(f'{check} fails without any fault:\n{done.log[-3000:]}')
+    seconds[check] = round(done.seconds, 1)
+    print(f'  {done.seconds:5.1f} s  {check} without a fault', flush=True)
 
 def noticed_by(folder, one, seconds):
     "The first page or test that fails with a fault, `None` if all pass; its last words."
-    own, *others = check_names(folder, one.module)
-    before = put(folder, one)
-    try:
-        for check in [own, *sorted(others, key=seconds.get)]:
-            done = attempt(folder, check, limit=60+5*seconds[check])
-            if done.passed: continue
-            words = [o for o in done.log.splitlines() if re.match(r'(E +)?[\w.]*(Error|Exception|Exit|Failed)\b', o)]
-            return (check, 'took too long' if done.late else (words or [''])[-1][:200])
-        return None, ''
-    finally:
-        for path, data in before.items(): path.write_bytes(data)
+    for check in check_names(folder, one.module):
+        without_fault(folder, check, seconds)
+        before = put(folder, one)
+        try: done = attempt(folder, check, limit=60+5*seconds[check])
+        finally:
+            for path, data in before.items(): path.write_bytes(data)
+        if done.passed: continue
+        words = [o for o in done.log.splitlines() if re.match(r'(E +)?[\w.]*(Error|Exception|Exit|Failed)\b', o)]
+        return check, 'took too long' if done.late else (words or [''])[-1][:200]
+    return None, ''
 
 # ---- What is told ----------------------------------------------------------------------------------------------------
 
@@ -402,7 +398,7 @@ def main():
         result.update(seed=args.seed, each=args.each, sample=args.sample, provenance=origin(), contents=state,
                       equivalent=written['equivalent'])
         for o in libraries: __import__(o)
-        result['seconds'] = measure(folder, dict.fromkeys(o.module for o in left), seconds)
+        result['seconds'] = seconds # of every page and test without a fault
         go(folder, left, result, out)
     order = list(faults)
     result['faults'].sort(key=lambda o: (list(noticing).index(o['module']), order.index(o['key'])))

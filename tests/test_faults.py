@@ -37,7 +37,7 @@ def test_changes():
     assert found=={code.replace(*o) for o in pairs}
 
 def test_notice_and_survive(checkout):
-    seconds = faults.measure(checkout, ['toys.double'])
+    seconds = {}
     noticed, = faults.faults_of(checkout, 'toys.double').values()
     assert noticed.change=='def double(x): return x+x → def double(x): return x-x'
     assert faults.noticed_by(checkout, noticed, seconds)[0]=='toys/10_double'
@@ -48,7 +48,8 @@ def test_notice_and_survive(checkout):
 def test_page_that_fails(checkout):
     path = checkout/'nbs/toys/10_double.ipynb'
     path.write_text(notebook([*lessons, 'assert False']))
-    with pytest.raises(SystemExit, match='fails without any fault'): faults.measure(checkout, ['toys.double'])
+    fault, = faults.faults_of(checkout, 'toys.double').values()
+    with pytest.raises(SystemExit, match='fails without any fault'): faults.noticed_by(checkout, fault, {})
 
 def test_known_faults():
     assert len(list(faults.by_hand(faults.root)))==len(faults.written['faults'])

@@ -15,7 +15,7 @@ import dataclasses,math
 from dataclasses import dataclass,field
 from functools import lru_cache
 from typing import Annotated,Literal,NamedTuple,get_args,get_origin,get_type_hints
-from .core import nearest,require
+from .core import UserError,nearest,require
 
 # %% ../nbs/01_config.ipynb #284f9c6a
 class Range(NamedTuple):
@@ -465,7 +465,8 @@ def check_field(
     name:str, # `'align.manifold'`
 ):
     "`UserError` unless there is such a field."
-    require(name in field_names(), f'unknown field {name!r}: {nearest(name, field_names())}')
+    known = field_names()
+    if name not in known: raise UserError(f'unknown field {name!r}: {nearest(name, known)}')
 
 def field_value(
     config:Config, # Any config
