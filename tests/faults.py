@@ -385,11 +385,12 @@ def main():
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         folder = copy_to(Path(temporary))
         faults = all_faults(folder)
-        keys = [o for o in chosen(faults, args.modules, args.each, args.sample, args.seed) if args.only in o]
+        named = {k:o for k, o in faults.items() if args.only in k}
+        keys = chosen(named, args.modules, args.each, args.sample, args.seed)
         if args.list: return print('\n'.join(keys))
         print(f"{len(faults):,} faults are known, {len(keys)} are tried; {len(written['equivalent'])} changes are left "
               'out, as they are none', flush=True)
-        result['faults'] = [o for o in result['faults'] if o['key'] in faults]
+        result['faults'] = [o|dict(line=faults[o['key']].line) for o in result['faults'] if o['key'] in faults]
         if args.again: result['faults'] = [o for o in result['faults'] if o['noticed_by'] or o['key'] not in keys]
         tried = {o['key'] for o in result['faults']}
         left = [faults[o] for o in keys if o not in tried]
