@@ -176,7 +176,7 @@ def resume_from(
         return state
     state.step,extra = load_checkpoint(checkpoint, modules(state), state.optimizer, check=False) # `newest` did
     state.sums = {k:torch.tensor(v, dtype=torch.float64, device=processes.device) for k,v in extra['sums'].items()}
-    state.skipped_in_a_row = extra.get('skipped_in_a_row', 0)
+    state.skipped_in_a_row = extra['skipped_in_a_row']
     state.ema.step = state.step
     return state
 
