@@ -16,7 +16,7 @@ from torch import Tensor,nn
 from ..core import package_version,require,revision
 from ..core import progress as progress_bar
 from .images import fashion,to_model
-from .teachers import small_vit,teacher_path
+from .teachers import patches,small_vit,teacher_path
 from ..machine import generator,seeded
 from ..tensors import save_tensors
 
@@ -114,7 +114,8 @@ def self_loss(
     loss = contrast(*heads.project(features).chunk(2))
     return loss+labels*label_loss(heads, features, y.repeat(2)) if labels else loss
 
-losses = dict(supervised=supervised_loss, self=self_loss, both=functools.partial(self_loss, labels=1.))
+losses = dict(supervised=supervised_loss, self=self_loss, both=functools.partial(self_loss, labels=1.),
+              fine=supervised_loss)
 
 # %% ../../nbs/data/16_teacher_training.ipynb #260c4ef8
 def train_teacher(
@@ -128,7 +129,7 @@ def train_teacher(
     "Train the embedded architecture on the training split: AdamW, short warm-up, linear decay."
     require(kind in losses, f"unknown kind {kind!r}: choose from {', '.join(losses)}")
     images,labels = fashion('train')
-    vit = small_vit(seed)
+    vit = small_vit(seed, patch=patches[kind])
     heads = Heads(vit.embed_dim, seed)
     params = [*vit.parameters(), *heads.parameters()]
     matrices = dict(params=[p for p in params if p.ndim>1], weight_decay=.05)
@@ -171,7 +172,7 @@ def head_accuracy(
     return (logits.argmax(1)==labels).float().mean().item()
 
 def make_teacher(
-    kind:str, # `'supervised'`, `'self'` or `'both'`, a key of `losses`
+    kind:str, # A key of `losses`
     epochs:float=2.5, # Passes over the training split
     seed:int=0, # Names every draw
 )->dict: # How it was trained
