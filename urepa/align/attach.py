@@ -171,7 +171,7 @@ def count_steps(
         if o is not None and o.called: o.steps,o.called = o.steps+1,False
     return register_optimizer_step_post_hook(stepped)
 
-# %% ../../nbs/align/46_attach.ipynb #4063495e
+# %% ../../nbs/align/46_attach.ipynb #140ea97b
 @patch
 def shapes(self:Aligner,
     net:nn.Module, # The network
@@ -203,7 +203,7 @@ def no_grid(
     if output is None: return 'puts out no tensor, so it has no grid'
     shape = list(output.shape)
     if output.ndim!=3: return f'puts out {shape}, which has no grid'
-    return f'puts out {shape}, and {shape[1]} tokens fill no grid of the image\'s proportions, not even without a prefix'
+    return f"puts out {shape}, and {shape[1]} tokens fill no grid of the image's proportions, with a prefix or without"
 
 @patch
 def make_projector(self:Aligner,
@@ -221,7 +221,7 @@ def make_projector(self:Aligner,
     return seeded(lambda: projector_of(self.align, width, grid[0], out_width=self.teacher_width,
                                        target_grid=wanted[0]), *keys)
 
-# %% ../../nbs/align/46_attach.ipynb #ad0af59f
+# %% ../../nbs/align/46_attach.ipynb #f39065c0
 @patch
 def train(self:Aligner,
     mode:bool=True, # Training, or evaluation
@@ -268,7 +268,8 @@ def why_silent(
     name:str, # Of a place
 )->str:
     "Why nothing was heard, in a sentence."
-    if not aligner.handles: return f'this aligner was removed, or is a copy, and does not listen to {name}; make a new one'
+    if not aligner.handles:
+        return f'this aligner was removed, or is a copy, and does not listen to {name}; make a new one'
     if aligner.calls>1: return (f'{name} has put out nothing since the last call of the aligner; '
                                 'run the network once before each call')
     return (f'{name} was not reached before the first call of the aligner: run the network first, the one that the '
@@ -294,7 +295,7 @@ def share(self:Aligner,
 
 looked_at = 10 # calls in which images and times are looked at, and steps after which weights must have moved
 
-# %% ../../nbs/align/46_attach.ipynb #62f374f9
+# %% ../../nbs/align/46_attach.ipynb #aad0179d
 @patch
 def prepared(self:Aligner,
     images:Tensor, # `[b c h w]`
@@ -340,8 +341,8 @@ def check_tokens(self:Aligner,
     rows,columns = grid
     wanted = rows*columns,self.teacher_width
     require(z.ndim==3 and tuple(z.shape[1:])==wanted,
-            f"teacher tokens of shape {list(z.shape)}; expected [b {wanted[0]} {wanted[1]}], a grid of {rows}×{columns} "
-            f"and {wanted[1]} features; give these, without class or register tokens, or grid=(rows, columns)")
+            f"teacher tokens of shape {list(z.shape)}; expected [b {wanted[0]} {wanted[1]}], a grid of "
+            f"{rows}×{columns} and {wanted[1]} features; give these, without class or register tokens, or grid=(rows, columns)")
 
 # %% ../../nbs/align/46_attach.ipynb #8833d406
 def joined(
