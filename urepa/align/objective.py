@@ -205,10 +205,10 @@ class Objective(nn.Module):
 
     def draw(self,
         x:Tensor, # Images or latents, `[b c h w]`
-        generator:torch.Generator|None=None, # On the CPU; `None` takes PyTorch's global one
+        *keys:int|str, # What the step is called; without a name it takes PyTorch's global state
     )->Draws:
         "What is random in a step, for a batch that comes in one piece."
-        return draw_step(x.shape, self.wanted, generator, device=x.device)
+        return draw_step(x.shape, self.wanted, keys, device=x.device)
 
     def autocast(self,
         x:Tensor, # What is computed with
