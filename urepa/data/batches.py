@@ -8,7 +8,7 @@ __all__ = ['random_pairs', 'epoch_order', 'windows', 'window_order', 'batch_indi
            'fit_config', 'open_data', 'TrainingData']
 
 # %% ../../nbs/data/15_batches.ipynb #280c76d6
-import bisect,functools,itertools,json,shutil
+import bisect,functools,itertools,json,os,shutil,sys
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -20,9 +20,10 @@ from torch import Tensor
 from ..config import Config,field_value,set_fields
 from ..core import UserError,cache_folder,require
 from ..machine import generator,to_device
-from .images import Source,check_label,embedded_source,load_image,open_source,to_model
+from .images import embedded_source,open_source,to_model
 from .codecs import draw_latents,load_codec
-from .prepare import Recipe,prepare
+from .prepare import Recipe,prepare,try_image
+from .sources import Item,Source,check_label,left_out
 from .store import Store
 from .teachers import TeacherLike,TokenShape,load_teacher,teacher_about,teacher_fingerprint,teacher_grid
 
@@ -151,6 +152,8 @@ class FromImages:
         self.source = source
         self.device = device
         self.name = source.name
+        self.broken = {} # name → why it cannot be read
+        self.tolerance = config.data.tolerance
         self.starts = [0, source.length]
         self.pool = ThreadPoolExecutor(workers)
         self.codec = load_codec(config.data.codec, device)
@@ -168,12 +171,26 @@ class FromImages:
     def one(self,
         index:int, # Which image
     )->tuple[Tensor, int]: # uint8 `[c h w]`, label
-        name,label,opened = next(iter(self.source.read(index, index+1)))
-        check_label(self.source, name, label)
-        try: return load_image(opened, self.size, self.grey),label
-        except Exception as e:
-            remedy = 'remove it, or prepare a store, which passes over broken images'
-            raise UserError(f'{name} cannot be read ({e}); {remedy}') from e
+        "An image with its label, or the next one that can be read."
+        for k in range(index, index+len(self)):
+            item = Item(*next(iter(self.source.read(k%len(self), k%len(self)+1))))
+            check_label(self.source, item.name, item.label)
+            image = try_image(item, self.size, self.grey)
+            if not isinstance(image, str): return image,item.label
+            self.note_broken(item.name, image)
+        raise UserError(f'not one of the {len(self)} images of {self.name} can be read; give others')
+
+    def note_broken(self,
+        name:str, # Of an image
+        reason:str, # Why it cannot be read
+    ):
+        "Name a broken image once; `UserError` if there are more than is put up with."
+        if name in self.broken: return
+        self.broken[name] = reason
+        count = len(self.broken)
+        require(count<=self.tolerance, f'{count} images of {self.name} cannot be read, more than the {self.tolerance} '
+                f'that are put up with; the last is {name} ({reason}); mend them, or raise --data.tolerance')
+        print(f'{name} cannot be read ({reason}); another image takes its place', file=sys.stderr)
 
     def read(self,
         index, # Which images, `[b]`
@@ -281,7 +298,11 @@ def open_data(
     "What a run is to learn from."
     d,o = config.data,config.optim
     if d.store: return Store(d.store)
-    if d.images: return FromImages(open_source(d.images), config, device)
+    if d.images:
+        source = open_source(d.images, d)
+        told = left_out(source.left)
+        if told and os.environ.get('RANK', '0')=='0': print(f'{source.name}: left out are {told}', file=sys.stderr)
+        return FromImages(source, config, device)
     require(d.codec=='pixels', f'the network is made for latents of {d.codec}, and the embedded images are pixels; '
             'give a store (urepa prepare) with --data.store, or images with --data.images')
     data = FromImages(embedded_source(), config, device)
