@@ -16,7 +16,7 @@ bench:   ## measure a training step beside a literal one, some minutes on a quie
 	@.ci/install
 	@OMP_NUM_THREADS=1 $(bin)/urepa bench --out data/results/speed.json $(ARGS)
 
-gpu:     ## measure a GPU in eight minutes: is it right, steps, sampling, feeding; a second call goes on
+gpu:     ## measure a GPU in eight minutes: is it right, steps, sampling, feeding, alignment at the paper's grids; a second call goes on
 	@.ci/install
 	@$(bin)/urepa bench --device cuda --minutes 8 --out data/results/gpu.json $(ARGS)
 

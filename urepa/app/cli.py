@@ -430,7 +430,7 @@ def bench(
     device:str='cpu', # Where it is measured
     growth:bool=True, # Also how the cost grows with batch, width and tokens, and over a long run
     turns:int=2, # Times that every row is measured, in turn
-    minutes:float=0., # Measure the whole machine instead, within so many minutes: is it right, steps, sampling, feeding
+    minutes:float=0., # Measure the whole machine instead, within so many minutes; a second call goes on
 ):
     "Measure a training step beside a literal one: images a second, share of the machine's peak, memory."
     shapes = dict(student=student, teacher=teacher, batch=batch, growth=growth, turns=turns)
