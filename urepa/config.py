@@ -141,7 +141,7 @@ class Data(Selection):
     images: str = ''
     "train from these images without a store: a folder, a tar file, hf:NAME; codec and teacher then run at every step"
     codec: str = 'pixels'
-    "what latents are made with: 'pixels', or a diffusers AutoencoderKL by hub name or folder"
+    "what latents are made with: 'pixels', or a diffusers autoencoder by hub name or folder"
     scale: Annotated[tuple[float, ...], finite] = (1.,)
     "what latents are multiplied by, one number or one a channel; the codec's where there is one"
     bias: Annotated[tuple[float, ...], finite] = (0.,)
