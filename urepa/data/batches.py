@@ -22,8 +22,8 @@ from ..core import UserError,cache_folder,require
 from ..machine import generator,to_device
 from .images import embedded_source,open_source,to_model
 from .codecs import draw_latents,load_codec
-from .prepare import Recipe,prepare,try_image
-from .sources import Item,Source,check_label,left_out
+from .prepare import Pictures,Recipe,prepare
+from .sources import Source,left_out
 from .store import Store
 from .teachers import TeacherLike,TokenShape,load_teacher,teacher_about,teacher_fingerprint,teacher_grid
 
@@ -148,56 +148,30 @@ class FromImages:
         workers:int=4, # Threads that read images
     ):
         align,side = config.align,config.model.image_size
-        require(source.length is not None, f'{source.name} is a stream and cannot be shuffled; prepare a store from it')
         self.source = source
         self.device = device
         self.name = source.name
-        self.broken = {} # name → why it cannot be read
-        self.tolerance = config.data.tolerance
         self.starts = [0, source.length]
         self.pool = ThreadPoolExecutor(workers)
         self.codec = load_codec(config.data.codec, device)
         self.size = side*self.codec.factor
-        self.grey = not self.codec.channels and config.model.in_channels==1 # a codec sees colours
+        grey = not self.codec.channels and config.model.in_channels==1 # a codec sees colours
+        self.pictures = Pictures(source, self.size, grey, config.data.tolerance, '--data.tolerance')
         self.teacher = None
         if align.reads_tokens:
             self.teacher = load_teacher(align.teacher, config.run.seed, teacher_grid(self.size)).to(device)
-        channels = self.codec.channels*2 if self.codec.channels else 1 if self.grey else 3
+        channels = self.codec.channels*2 if self.codec.channels else 1 if grey else 3
         self.meta = dict(codec=self.codec.about(), teacher=teacher_about(self.teacher, align.teacher),
                          classes=source.classes, tensors=dict(moments=[None, [channels, side, side]]))
 
     def __len__(self): return self.source.length
-
-    def one(self,
-        index:int, # Which image
-    )->tuple[Tensor, int]: # uint8 `[c h w]`, label
-        "An image with its label, or the next one that can be read."
-        for k in range(index, index+len(self)):
-            item = Item(*next(iter(self.source.read(k%len(self), k%len(self)+1))))
-            check_label(self.source, item.name, item.label)
-            image = try_image(item, self.size, self.grey)
-            if not isinstance(image, str): return image,item.label
-            self.note_broken(item.name, image)
-        raise UserError(f'not one of the {len(self)} images of {self.name} can be read; give others')
-
-    def note_broken(self,
-        name:str, # Of an image
-        reason:str, # Why it cannot be read
-    ):
-        "Name a broken image once; `UserError` if there are more than is put up with."
-        if name in self.broken: return
-        self.broken[name] = reason
-        count = len(self.broken)
-        require(count<=self.tolerance, f'{count} images of {self.name} cannot be read, more than the {self.tolerance} '
-                f'that are put up with; the last is {name} ({reason}); mend them, or raise --data.tolerance')
-        print(f'{name} cannot be read ({reason}); another image takes its place', file=sys.stderr)
 
     def read(self,
         index, # Which images, `[b]`
         names:tuple|None=None, # `moments`, `label`, `tokens`; all by default
     )->dict: # name → tensor, first axis `b`
         "Read and encode images."
-        images,labels = zip(*self.pool.map(self.one, [int(o) for o in index]))
+        images,labels = zip(*self.pool.map(self.pictures, [int(o) for o in index]))
         x = to_model(torch.stack(images).to(self.device))
         out = dict(label=torch.tensor(labels))
         if names is None or 'moments' in names: out['moments'] = self.codec.pack(self.codec.encode(x))
