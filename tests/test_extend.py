@@ -10,7 +10,7 @@ from torch import nn
 from urepa.config import presets, replace_fields
 from urepa.core import UserError
 from urepa.data.batches import TrainingData
-from urepa.data.images import Source
+from urepa.data.sources import Source
 from urepa.data.prepare import Recipe, prepare
 from urepa.data.teachers import teacher_fingerprint
 from urepa.score.draw import draw

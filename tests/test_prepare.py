@@ -155,11 +155,11 @@ def test_a_sorted_store_with_a_window_is_named_once(inside, tmp_path):
         return [o for o in done.stderr.splitlines() if 'classes on average' in o]
     assert not told('permuted')
     [line] = told('sorted')
-    assert line.startswith('sorted: a batch of 20 images from windows of 1 shards shows 1.') and 'full shuffle 8.' in line
-    classes = [len(set(Store(tmp_path/o).read(range(40), ('label',))['label'].tolist())) for o in ('permuted', 'sorted')]
-    assert classes[0]>8 and classes[1]<3
-    names = [sorted(Store(tmp_path/o).read(range(400), ('index',))['index'].tolist()) for o in ('permuted', 'sorted')]
-    assert names[0]==names[1]==list(range(400))
+    assert line.startswith('sorted: a batch of 20 images from windows of 1 shards shows 1.')
+    assert 'a full shuffle 8.' in line
+    def first(store, name, count): return Store(tmp_path/store).read(range(count), (name,))[name].tolist()
+    assert len(set(first('permuted', 'label', 40)))>8 and len(set(first('sorted', 'label', 40)))<3
+    assert sorted(first('permuted', 'index', 400))==first('sorted', 'index', 400)==list(range(400))
 
 def test_no_space_half_way(urepa, tmp_path):
     "No file may grow beyond 64 blocks, as if the disk ended there; with room the same command goes on."

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['any_count', 'count', 'any_weight', 'positive', 'finite', 'share', 'decay', 'on_resume', 'carried', 'scoring', 'sizes',
            'latents', 'dinov2', 'unaligned', 'fast', 'sit', 'dit', 'grey', 'presets', 'Range', 'OnResume', 'fits',
-           'kind_name', 'hints', 'check_value', 'Checked', 'Data', 'Model', 'Align', 'Optim', 'Run', 'Config',
-           'Sampling', 'Size', 'variants', 'size_presets', 'ladder_presets', 'preset', 'field_names', 'check_field',
-           'field_value', 'annotation', 'choices', 'may_change', 'mark_explicit', 'set_fields', 'replace_fields',
-           'to_dict', 'from_dict', 'differences', 'nearest_preset']
+           'kind_name', 'hints', 'check_value', 'Checked', 'Reading', 'Selection', 'Data', 'Model', 'Align', 'Optim',
+           'Run', 'Config', 'Sampling', 'Size', 'variants', 'size_presets', 'ladder_presets', 'preset', 'field_names',
+           'check_field', 'field_value', 'annotation', 'choices', 'may_change', 'mark_explicit', 'set_fields',
+           'replace_fields', 'to_dict', 'from_dict', 'differences', 'nearest_preset']
 
 # %% ../nbs/01_config.ipynb #4684c5f8
 import dataclasses,math
@@ -101,9 +101,34 @@ class Checked:
                 object.__setattr__(self, name, value)
             check_value(self.prefix+name, value, kind)
 
+# %% ../nbs/01_config.ipynb #21eb7198
+@dataclass(frozen=True)
+class Reading(Checked):
+    "Which part of some images is read, and what its numbers mean."
+    split: str = ''
+    "which part of the images, where they come in several; train by default for a Hugging Face data set"
+    config_name: str = ''
+    "configuration of a Hugging Face data set"
+    image_column: str = ''
+    "what holds the image: a column of a data set or of the list, a kind of member in a tar file, such as jpg"
+    white: Annotated[float, any_weight] = 0.
+    "value of white in images of more than 8 bits, such as 4095 for 12 bits; 0 takes what file or range tell"
+    tolerance: Annotated[int, any_count, on_resume] = 100
+    "broken images that are put up with"
+
+@dataclass(frozen=True)
+class Selection(Reading):
+    "Which images are taken, and what their classes are."
+    labels: str = ''
+    "CSV or JSON file with a path and a label for each image, in place of class folders"
+    label_column: str = ''
+    "what holds the label: a column of a data set or of the list, a member or a JSON field in a tar file"
+    unlabelled: bool = False
+    "take all images as one class, wherever they lie"
+
 # %% ../nbs/01_config.ipynb #bb003ccd
 @dataclass(frozen=True)
-class Data(Checked):
+class Data(Selection):
     "What is learned from."
     prefix = 'data.'
 

@@ -123,7 +123,7 @@ class Samples:
         mean,std = moments.to(device).float().chunk(2, 1)
         noise = torch.randn(mean.shape, generator=generator('latent', step)).to(device)
         x,y = .18215*(mean+.1*std*noise),torch.tensor(index, device=device)%1000
-        draws = draw_step(x.shape, generator=generator(0, 'step', step), device=device)
+        draws = draw_step(x.shape, keys=(0, 'step', step), device=device)
         return Batch(x, y, z.to(device).float(), draws)
 
 # %% ../../nbs/app/58_bench.ipynb #86fb29ae

@@ -8,7 +8,7 @@ __all__ = ['random_pairs', 'most_sampled', 'labels_shown', 'Draws', 'Wanted', 'd
            'TrainingData']
 
 # %% ../../nbs/data/15_batches.ipynb #280c76d6
-import json,shutil
+import json,os,shutil,sys
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -20,10 +20,11 @@ from torch import Tensor
 from ..config import Config,field_value,set_fields
 from ..core import UserError,cache_folder,require
 from ..machine import generator,to_device
-from .images import Source,check_label,embedded_source,load_image,open_source,to_model
+from .images import embedded_source,open_source,to_model
 from .codecs import draw_latents,load_codec
 from .order import Shuffle,Windows,batch_indices,few_classes,shuffled
-from .prepare import Recipe,prepare
+from .prepare import Recipe,prepare,try_image
+from .sources import Item,Source,check_label,left_out
 from .store import Store
 from .teachers import TeacherLike,TokenShape,load_teacher,teacher_about,teacher_fingerprint,teacher_grid
 
@@ -48,31 +49,42 @@ class Draws(NamedTuple):
     hidden:Tensor # Whose label the network does not see, bool `[b]`
     gap:Tensor|None=None # How much earlier the average looks, as a share of the most, `[b]`
     chosen:Tensor|None=None # Which of the batch's tokens random pairs are made of, `[k]`
+    latent:Tensor|None=None # Standard normal, with which latents are drawn from their moments, `[b c h w]`
 
 class Wanted(NamedTuple):
-    "What an objective wants to be drawn."
+    "What is to be drawn for a step."
     label_dropout:float=.1 # Share of labels to hide
     gap:bool=False # Whether an average looks at earlier times
     tokens:int=0 # Tokens of an image, where random pairs are drawn from all of a batch; else 0
+    latent:bool=False # Whether images are drawn from moments
 
 random_pairs = 256 # tokens that random pairs are made of
 
 def draw_step(
-    shape:tuple, # Of all images of the batch, `(n, c, h, w)`
+    shape:tuple, # Of the images that are wanted, `(b, c, h, w)`
     wanted:Wanted=Wanted(), # What is to be drawn
-    generator:torch.Generator|None=None, # On the CPU; `None` takes PyTorch's global one
-    part:tuple=(0, 1), # Which part of the batch is wanted, and of how many equal parts
-    device='cpu', # Where the numbers go
-)->Draws: # For the images of that part
-    "Everything random in a step."
+    keys:tuple|None=None, # What the step is called, e.g. `(seed, 'step', step)`; `None` takes PyTorch's global state
+    images=None, # Number of every image, `[b]`; 0 to b−1 by default
+    batch_size:int|None=None, # Images of the whole batch, of which random pairs are made; b by default
+    device:str|torch.device='cpu', # Where numbers are drawn and stay
+)->Draws:
+    "Everything random in a step: a function of the step's name and of each image, whoever else is in the batch."
     n = shape[0]
-    rows = slice(n*part[0]//part[1], n*(part[0]+1)//part[1])
-    u = torch.rand(n, generator=generator)[rows]
-    noise = torch.randn(shape, generator=generator)[rows]
-    hidden = torch.rand(n, generator=generator)[rows] < wanted.label_dropout
-    gap = torch.rand(n, generator=generator)[rows] if wanted.gap else None
-    chosen = torch.randperm(n*wanted.tokens, generator=generator)[:random_pairs] if wanted.tokens else None
-    return Draws(*[None if o is None else to_device(o, device) for o in (u, noise, hidden, gap, chosen)])
+    numbers = range(n) if images is None else map(int, images)
+    shares = torch.empty(n, 3, device=device)
+    noise = torch.empty(shape, device=device)
+    latent = torch.empty(shape, device=device) if wanted.latent else None
+    for k,image in enumerate(numbers):
+        own = generator(*keys, image, device=device) if keys else None
+        shares[k].uniform_(generator=own)
+        noise[k].normal_(generator=own)
+        if wanted.latent: latent[k].normal_(generator=own)
+    u,hidden,gap = shares.unbind(1)
+    tokens,chosen = (batch_size or n)*wanted.tokens,None
+    if tokens:
+        whole = generator(*keys) if keys else None
+        chosen = to_device(torch.randperm(tokens, generator=whole)[:random_pairs], device)
+    return Draws(u, noise, hidden<wanted.label_dropout, gap if wanted.gap else None, chosen, latent)
 
 class Batch(NamedTuple):
     "What one step learns from, or one part of it."
@@ -97,6 +109,8 @@ class FromImages:
         self.source = source
         self.device = device
         self.name = source.name
+        self.broken = {} # name → why it cannot be read
+        self.tolerance = config.data.tolerance
         self.starts = [0, source.length]
         self.pool = ThreadPoolExecutor(workers)
         self.codec = load_codec(config.data.codec, device)
@@ -114,12 +128,26 @@ class FromImages:
     def one(self,
         index:int, # Which image
     )->tuple[Tensor, int]: # uint8 `[c h w]`, label
-        name,label,opened = next(iter(self.source.read(index, index+1)))
-        check_label(self.source, name, label)
-        try: return load_image(opened, self.size, self.grey),label
-        except Exception as e:
-            remedy = 'remove it, or prepare a store, which passes over broken images'
-            raise UserError(f'{name} cannot be read ({e}); {remedy}') from e
+        "An image with its label, or the next one that can be read."
+        for k in range(index, index+len(self)):
+            item = Item(*next(iter(self.source.read(k%len(self), k%len(self)+1))))
+            check_label(self.source, item.name, item.label)
+            image = try_image(item, self.size, self.grey)
+            if not isinstance(image, str): return image,item.label
+            self.note_broken(item.name, image)
+        raise UserError(f'not one of the {len(self)} images of {self.name} can be read; give others')
+
+    def note_broken(self,
+        name:str, # Of an image
+        reason:str, # Why it cannot be read
+    ):
+        "Name a broken image once; `UserError` if there are more than is put up with."
+        if name in self.broken: return
+        self.broken[name] = reason
+        count = len(self.broken)
+        require(count<=self.tolerance, f'{count} images of {self.name} cannot be read, more than the {self.tolerance} '
+                f'that are put up with; the last is {name} ({reason}); mend them, or raise --data.tolerance')
+        print(f'{name} cannot be read ({reason}); another image takes its place', file=sys.stderr)
 
     def read(self,
         index, # Which images, `[b]`
@@ -227,7 +255,11 @@ def open_data(
     "What a run is to learn from."
     d,o = config.data,config.optim
     if d.store: return Store(d.store)
-    if d.images: return FromImages(open_source(d.images), config, device)
+    if d.images:
+        source = open_source(d.images, d)
+        told = left_out(source.left)
+        if told and os.environ.get('RANK', '0')=='0': print(f'{source.name}: left out are {told}', file=sys.stderr)
+        return FromImages(source, config, device)
     require(d.codec=='pixels', f'the network is made for latents of {d.codec}, and the embedded images are pixels; '
             'give a store (urepa prepare) with --data.store, or images with --data.images')
     data = FromImages(embedded_source(), config, device)
@@ -248,7 +280,7 @@ class LookAhead:
         self.order = order
         self.batch_size = batch_size
         self.at = {} # rank, world → first and last window of the last batch
-        self.needed = {} # rank, world → windows, counted through all epochs → the shards that this part of them reads
+        self.needed = {} # rank, world → windows, counted through all epochs → the shards of them that are read
 
     def own(self,
         window:int, # Counted through all epochs
@@ -343,17 +375,16 @@ class TrainingData:
         return told and (f'{self.data.name}: {told}; prepare it again (urepa prepare permutes the images), '
                          'or raise data.window')
 
-    def latents(self,
-        moments:Tensor, # Of this part, as stored
+    def draw(self,
+        index:Tensor, # Images of this part, `[b]`
         step:int, # Counted from 0
-        part:slice, # Which rows of the batch these are
-    )->Tensor: # `[b c h w]`
-        "A draw from the moments, with this part of the batch's noise."
-        o,d = self.config,self.config.data
-        if moments.dtype==torch.uint8: return draw_latents(to_device(moments, self.device))
-        shape = o.optim.batch_size,o.model.in_channels,*moments.shape[2:]
-        noise = torch.randn(shape, generator=generator(o.run.seed, 'latent', step))[part]
-        return draw_latents(to_device(moments, self.device), to_device(noise, self.device), d.scale, d.bias)
+        latent:bool, # Whether they are drawn from moments
+    )->Draws:
+        "What is random in a step for some of its images."
+        m,o = self.config.model,self.config
+        shape = len(index),m.in_channels,m.image_size,m.image_size
+        wanted,keys = self.wanted._replace(latent=latent),(o.run.seed, 'step', step)
+        return draw_step(shape, wanted, keys, index, o.optim.batch_size, self.device)
 
     def batch(self,
         step:int, # Counted from 0
@@ -373,10 +404,10 @@ class TrainingData:
         if self.shown is not None: y[~self.shown[index]] = o.model.n_classes
         if o.align.shuffle_teacher and names: rows = dict(rows, **self.data.read((index+len(self)//2)%len(self), names))
         z = self.data.tokens({k:to_device(v, self.device) for k,v in rows.items()}) if names else None
-        x = self.latents(rows['moments'], step, part)
-        named = generator(o.run.seed, 'step', step)
-        draws = draw_step((size, *x.shape[1:]), self.wanted, named, part=(rank, world), device=self.device)
-        return Batch(x, to_device(y, self.device), z, draws)
+        moments = to_device(rows['moments'], self.device)
+        draws = self.draw(index, step, latent=moments.dtype!=torch.uint8)
+        x = draw_latents(moments, draws.latent, self.config.data.scale, self.config.data.bias)
+        return Batch(x, to_device(y, self.device), z, draws._replace(latent=None))
 
     def batches(self,
         first:int, # Step to begin with, counted from 0

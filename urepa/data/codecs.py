@@ -6,7 +6,7 @@
 __all__ = ['per_channel', 'draw_latents', 'CodecLike', 'codec_about', 'PixelCodec', 'VAECodec', 'load_codec']
 
 # %% ../../nbs/data/11_codecs.ipynb #0b4ef002
-import warnings
+import functools,warnings
 from pathlib import Path
 from typing import Protocol
 import torch
@@ -15,12 +15,13 @@ from ..core import UserError
 from .images import to_model,to_u8
 
 # %% ../../nbs/data/11_codecs.ipynb #3ee2bb59
+@functools.lru_cache(maxsize=64)
 def per_channel(
     values:tuple, # One for all channels, or one each
-    like:Tensor, # On the device wanted
+    device:torch.device, # Where they are wanted
 )->Tensor: # `[1 1 1]` or `[c 1 1]`
-    "Numbers that multiply or shift channels of maps."
-    return torch.tensor(values, device=like.device).reshape(-1, 1, 1)
+    "Numbers that multiply or shift channels of maps; copied to a device once."
+    return torch.tensor(values, device=device).reshape(-1, 1, 1)
 
 def draw_latents(
     moments:Tensor, # As stored: uint8 pixels `[b c h w]`, or mean and deviation `[b 2c h w]`
@@ -31,7 +32,7 @@ def draw_latents(
     "What the network is trained on."
     if moments.dtype==torch.uint8: return to_model(moments)
     mean,deviation = moments.float().chunk(2, 1)
-    return (mean+deviation*noise-per_channel(bias, mean))*per_channel(scale, mean)
+    return (mean+deviation*noise-per_channel(bias, mean.device))*per_channel(scale, mean.device)
 
 # %% ../../nbs/data/11_codecs.ipynb #0de628c5
 class CodecLike(Protocol):
@@ -134,7 +135,7 @@ class VAECodec:
         latents:Tensor, # Scaled, `[b c h w]`
     )->Tensor: # float32 in [−1, 1], `[b 3 h*factor w*factor]`
         "Images."
-        plain = latents.float()/per_channel(self.scale, latents)+per_channel(self.bias, latents)
+        plain = latents.float()/per_channel(self.scale, latents.device)+per_channel(self.bias, latents.device)
         return self.vae.decode(plain.to(self.vae.device, self.vae.dtype)).sample.float().clamp(-1, 1)
 
 # %% ../../nbs/data/11_codecs.ipynb #b8c08c86

@@ -180,8 +180,9 @@ class Remote:
             try: return self.copy_once(name, target, checksum)
             except Exception as e: # each kind of store has errors of its own
                 if getattr(e, 'errno', None) in (errno.ENOSPC, errno.EDQUOT):
-                    raise UserError(f'{target.parent} is full, where shards of {self.address} are kept ({e}); free some '
-                                    'space, set UREPA_CACHE to a larger disk, or lower data.window') from e
+                    remedy = 'free some space, set UREPA_CACHE to a larger disk, or lower data.window'
+                    raise UserError(f'{target.parent} is full, where shards of {self.address} are kept ({e}); '
+                                    f'{remedy}') from e
                 if isinstance(e, FileNotFoundError) or k+1==self.tries:
                     why = f'{self.address}/{name} cannot be fetched ({e}) in {k+1} of {self.tries} tries'
                     raise UserError(f'{why}; check address and network') from e

@@ -18,7 +18,8 @@ import torch
 from PIL import Image,UnidentifiedImageError
 from torch import Tensor
 from ..core import UserError,read_json,require,sha256,write_atomic,write_json
-from ..data.images import image_grid,image_suffixes
+from ..data.images import image_grid
+from ..data.sources import is_image
 
 # %% ../../nbs/score/55_image_files.ipynb #228e8826
 def write_npz(
@@ -335,7 +336,7 @@ class Images:
         "The files, the labels, and the first image."
         ours = 'labels.json', 'samples.json'
         names = [o for o in sorted(self.source.iterdir()) if not o.name.startswith('.') and o.name not in ours]
-        foreign = [o.name for o in names if o.suffix.lower() not in image_suffixes]
+        foreign = [o.name for o in names if not is_image(o.name)]
         if foreign:
             raise UserError(f'{self.source} holds other things than images, the first is {foreign[0]}; '
                 'give a folder of .png files alone')

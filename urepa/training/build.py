@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 from ..align.objective import EmaTeacher,Objective,terms_of
-from ..align.project import Projector
+from ..align.project import Projector,projector_of
 from ..config import Config
 from ..core import UserError,require
 from ..data.batches import TrainingData
@@ -61,10 +61,9 @@ def build_projector(
     require(teacher.grid>=grid,
             f'the teacher {align.teacher} has {teacher.grid}×{teacher.grid} tokens, fewer than the {grid}×{grid} '
             f'of block {align.block}; choose a deeper block, or prepare with a teacher of a larger grid')
-    return Projector(
-        in_width=net.block_width(align.block), out_width=teacher.width, hidden=align.hidden, grid=grid,
-        target_grid=grid if align.resize=='teacher' else teacher.grid, order=align.order, mode=align.mode,
-        time_aware=align.time_aware, layers=align.layers, time_scale=config.model.time_scale)
+    return projector_of(
+        align, net.block_width(align.block), grid, out_width=teacher.width, target_grid=teacher.grid,
+        time_scale=config.model.time_scale)
 
 def build(
     config:Config, # A whole run
