@@ -354,7 +354,7 @@ kinds = {
     'products of layers and losses':('aten::mm', 'aten::addmm', 'aten::bmm', 'aten::baddbmm'),
     'attention':('scaled_dot_product', 'flash_attention'),
     'convolutions':('convolution',),
-    'norm of the gradient, AdamW, average':('adamw', 'AdamW', 'lerp', 'linalg_vector_norm', '_foreach')}
+    'norm of the gradient, AdamW, average':('adamw', 'AdamW', 'fused_sgd', 'lerp', 'linalg_vector_norm', '_foreach')}
 
 def kind_of(
     operation:str, # As the profiler names it

@@ -17,8 +17,8 @@ from functools import partial
 from inspect import cleandoc,signature
 from pathlib import Path
 from typing import Annotated,Any,Literal
-from ..config import Config,Sampling,Selection,field_names,field_value,from_dict,preset,presets,replace_fields
-from ..config import scoring
+from ..config import Config,Reading,Sampling,Selection,field_names,field_value,from_dict,preset,presets
+from ..config import replace_fields,scoring
 from ..core import UserError,cache_folder,nearest,package_version,provenance,read_json,require,sha256,write_json
 
 # %% ../../nbs/app/81_cli.ipynb #8cc8fe2f
@@ -216,7 +216,8 @@ def evaluate(
     samples:Path, # An .npz file, a folder of images, or a run folder, which is sampled first
     count:int|None=None, # Images to sample from a run folder; 5000 by default
     step:int|None=None, # Checkpoint of a run folder; the newest by default
-    reference:str='fashion', # Folder or .npz file of real images or their statistics; fashion: the embedded test split
+    reference:str='fashion', # Real images: as --images of prepare, a store, an .npz file of images or statistics
+    reading:Reading=Reading(), # Which part of the reference is read
     features:Literal['fashion', 'inception', 'dinov2']='fashion', # Both embedded nets, FID's Inception, or DINOv2
     weights:Path|None=None, # File of Inception's or DINOv2's weights
     subset:int=10_000, # Real images for precision, recall and kernel distance, with up to 5 samples each; 0 takes all
@@ -235,14 +236,18 @@ def evaluate(
     On eight GPUs: torchrun --standalone --nproc_per_node 8 -m urepa evaluate samples.npz --features inception
 
     A reference from a folder: urepa evaluate REAL_IMAGES --features inception --statistics reference.npz
+
+    Against what the run learned from: urepa evaluate RUN --reference STORE --features inception
     """
     from urepa.processes import Processes
     from urepa.score.evaluate import describe,score_run,write_reference
     from urepa.score.evaluate import evaluate as score_images
     from urepa.score.features import feature_nets
-    from urepa.score.image_files import Images
+    from urepa.score.image_files import open_samples
     from urepa.training.run import Run
     run = Run.is_run(samples)
+    require(reading==Reading() or reference!='fashion', 'the embedded test split is read whole; leave out --split, '
+            '--image-column, --config-name, --white and --tolerance, or give other images with --reference')
     given = dict(count=count, step=step, features=features, weights=weights, out=out, statistics=statistics, how=how)
     check_evaluation(samples, run, **given)
     processes = Processes(how.device)
@@ -250,11 +255,11 @@ def evaluate(
     if features!='fashion' or how.device!='auto': nets = tuple(feature_nets(features, weights, processes.device))
     with processes.name_lost_peer():
         if statistics is not None:
-            return write_reference(statistics, nets[0], Images(samples), keep=subset, show=True, processes=processes)
-        judged = dict(reference=reference, nets=nets, keep=subset, show=True, processes=processes)
+            return write_reference(statistics, nets[0], open_samples(samples), keep=subset, show=True, processes=processes)
+        judged = dict(reference=reference, nets=nets, keep=subset, show=True, processes=processes, reading=reading)
         drawn = dict(dataclasses.asdict(how), device=str(processes.device))
         if run: score = score_run(samples, 5000 if count is None else count, step, **judged, **drawn)
-        else: score = score_images(samples, **judged)
+        else: score = score_images(open_samples(samples), **judged)
     if score is None: return
     print(describe(score))
     if run and reference=='fashion': warn_of_reference(Run(samples).config)
@@ -474,7 +479,7 @@ def kinds_of(
     for name,o in signature(f).parameters.items():
         kinds[name] = o.annotation
         if name=='config': kinds[name] = choice(configs)
-        elif name in ('how', 'select'): kinds[name] = Annotated[o.annotation, arg(name='')]
+        elif name in ('how', 'select', 'reading'): kinds[name] = Annotated[o.annotation, arg(name='')]
         elif name=='recipe': kinds[name] = Annotated[Any, arg(name='', constructor_factory=recipe_options)]
         elif o.default is o.empty and name not in ('out', 'images'): kinds[name] = Positional[o.annotation]
     return kinds
@@ -545,7 +550,7 @@ def option_names(
     names = []
     for name in signature(f).parameters:
         if name=='config': names += field_names()
-        elif name in ('how', 'select'): names += [o.name for o in dataclasses.fields(f.__annotations__[name])]
+        elif name in ('how', 'select', 'reading'): names += [o.name for o in dataclasses.fields(f.__annotations__[name])]
         elif name=='recipe': names += [o.name for o in dataclasses.fields(recipe_options())]
         else: names.append(name)
     return [o.replace('_', '-') for o in names]

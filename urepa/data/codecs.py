@@ -116,6 +116,13 @@ class VAECodec:
         found = self.vae.encode(images.to(self.vae.device, self.vae.dtype)).latent_dist
         return torch.cat([found.mean, found.std], 1).float()
 
+    def mean(self,
+        moments:Tensor, # As stored, `[b 2c h w]`
+    )->Tensor: # float32 `[b c h w]`
+        "Latents without noise, scaled."
+        noise = torch.zeros(moments.shape[0], self.channels, *moments.shape[2:], device=moments.device)
+        return draw_latents(moments, noise, self.scale, self.bias)
+
     def pack(self,
         moments:Tensor, # From `encode`, `[b 2c h w]`
     )->Tensor: # float16, same shape
