@@ -75,7 +75,7 @@ class Member:
         if step!=self.step: self.moved = time.monotonic()
         self.step,self.doing = step,doing
 
-# %% ../nbs/03_processes.ipynb #db3029b4
+# %% ../nbs/03_processes.ipynb #8b55f13e
 class Presence:
     "A thread that tells the other processes that this one is there, and hears who is missing."
     def __init__(self,
@@ -97,6 +97,7 @@ class Presence:
         self.lost_since = self.asked_since = math.inf # seconds
         self.inside = 0 # of `Processes.name_lost_peer`, where the others are needed
         self.leaving = False # the main thread ends by itself
+        self.ended = False # it has taken leave
         self.rescue = None # called before this process is given up
         self.met = False
         self.cards = {} # question → rank → answer, in the first process
@@ -201,8 +202,9 @@ class Presence:
         if self.rank==0:
             there[0] = self.me
             foremost = max(o.step for o in there.values())
-            behind = {k:(now-v.moved, f'been {v.doing}') for k,v in there.items() if v.step<foremost}
-            late = {k:v for k,v in behind.items() if v[0]>=3*self.beat}|late
+            waiting = min(o.moved for o in there.values() if o.step==foremost) # since then
+            behind = {k:now-max(v.moved, waiting) for k,v in there.items() if v.step<foremost}
+            late = {k:(v, f'been {there[k].doing}') for k,v in behind.items() if v>=3*self.beat}|late
         for rank,(seconds,why) in late.items():
             if seconds>=(self.behind if why.startswith('been') else self.patience):
                 self.lose(self.missing({rank:(seconds, why)}))
@@ -261,7 +263,9 @@ class Presence:
     def end(self,
         words:str='', # Its last ones, where its work is not done
     ):
-        "Take leave of the other processes."
+        "Take leave of the other processes, once."
+        if self.ended: return
+        self.ended = True
         for member in list(self.members.values()): member.send(**(dict(end=words) if words else dict(left=True)))
 
     def until(self,
