@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['any_count', 'count', 'any_weight', 'positive', 'finite', 'share', 'decay', 'on_resume', 'carried', 'scoring', 'sizes',
            'latents', 'dinov2', 'unaligned', 'fast', 'sit', 'dit', 'grey', 'presets', 'Range', 'OnResume', 'fits',
-           'kind_name', 'hints', 'check_value', 'Checked', 'Data', 'Model', 'Align', 'Optim', 'Run', 'Config',
-           'Sampling', 'Size', 'variants', 'size_presets', 'ladder_presets', 'preset', 'field_names', 'check_field',
-           'field_value', 'annotation', 'choices', 'may_change', 'mark_explicit', 'set_fields', 'replace_fields',
-           'to_dict', 'from_dict', 'differences', 'nearest_preset']
+           'kind_name', 'hints', 'check_value', 'Checked', 'Reading', 'Selection', 'Data', 'Model', 'Align', 'Optim',
+           'Run', 'Config', 'Sampling', 'Size', 'variants', 'size_presets', 'ladder_presets', 'preset', 'field_names',
+           'check_field', 'field_value', 'annotation', 'choices', 'may_change', 'mark_explicit', 'set_fields',
+           'replace_fields', 'to_dict', 'from_dict', 'differences', 'nearest_preset']
 
 # %% ../nbs/01_config.ipynb #4684c5f8
 import dataclasses,math
@@ -101,9 +101,34 @@ class Checked:
                 object.__setattr__(self, name, value)
             check_value(self.prefix+name, value, kind)
 
+# %% ../nbs/01_config.ipynb #21eb7198
+@dataclass(frozen=True)
+class Reading(Checked):
+    "Which part of some images is read, and what its numbers mean."
+    split: str = ''
+    "which part of the images, where they come in several; train by default for a Hugging Face data set"
+    config_name: str = ''
+    "configuration of a Hugging Face data set"
+    image_column: str = ''
+    "what holds the image: a column of a data set or of the list, a kind of member in a tar file, such as jpg"
+    white: Annotated[float, any_weight] = 0.
+    "value of white in images of more than 8 bits, such as 4095 for 12 bits; 0 takes what file or range tell"
+    tolerance: Annotated[int, any_count, on_resume] = 100
+    "broken images that are put up with"
+
+@dataclass(frozen=True)
+class Selection(Reading):
+    "Which images are taken, and what their classes are."
+    labels: str = ''
+    "CSV or JSON file with a path and a label for each image, in place of class folders"
+    label_column: str = ''
+    "what holds the label: a column of a data set or of the list, a member or a JSON field in a tar file"
+    unlabelled: bool = False
+    "take all images as one class, wherever they lie"
+
 # %% ../nbs/01_config.ipynb #bb003ccd
 @dataclass(frozen=True)
-class Data(Checked):
+class Data(Selection):
     "What is learned from."
     prefix = 'data.'
 
@@ -116,7 +141,7 @@ class Data(Checked):
     images: str = ''
     "train from these images without a store: a folder, a tar file, hf:NAME; codec and teacher then run at every step"
     codec: str = 'pixels'
-    "what latents are made with: 'pixels', or a diffusers AutoencoderKL by hub name or folder"
+    "what latents are made with: 'pixels', or a diffusers autoencoder by hub name or folder"
     scale: Annotated[tuple[float, ...], finite] = (1.,)
     "what latents are multiplied by, one number or one a channel; the codec's where there is one"
     bias: Annotated[tuple[float, ...], finite] = (0.,)
@@ -130,6 +155,8 @@ class Model(Checked):
     "The network: `depths` of three or more levels make a U-Net, of one level an isotropic transformer."
     prefix = 'model.'
 
+    kind: Literal['unet', 'unet2d'] = 'unet'
+    "'unet': the paper's transformer U-Net; 'unet2d': the convolutional UNet2DModel of diffusers, of the same sizes"
     image_size: Annotated[int, count] = 32
     "pixels (or latent cells) per side; what the data have, unless you insist"
     in_channels: Annotated[int, count] = 4
@@ -154,6 +181,11 @@ class Model(Checked):
     "normalise queries and keys: steadier at low precision"
     time_scale: Annotated[float, positive] = 1000.
     "factor on t in front of its sinusoids: 1000 as in DiT, 1 as in SiT and REPA"
+
+    @property
+    def sizes(self)->dict: # Name → value
+        "All fields but the kind, as a `UNet` takes them."
+        return {o.name:getattr(self, o.name) for o in dataclasses.fields(self) if o.name!='kind'}
 
 # %% ../nbs/01_config.ipynb #896d76e5
 @dataclass(frozen=True)
@@ -441,7 +473,11 @@ presets = dict(
         Optim(steps=20, batch_size=16, lr=1e-3, ema=.9), Run(log_every=5, save_every=10)),
     fashion=Config(
         Data(), grey, Align(hidden=256),
-        Optim(steps=600, batch_size=64, lr=4e-3, warmup=50, ema=.98), Run(log_every=10, save_every=100, keep=0)))
+        Optim(steps=600, batch_size=64, lr=4e-3, warmup=50, ema=.98), Run(log_every=10, save_every=100, keep=0)),
+    unet2d=Config(
+        Data(), dataclasses.replace(grey, kind='unet2d', patch_size=2, width=(32, 64, 96, 64, 32), depths=(1,)*5),
+        Align(hidden=256),
+        Optim(steps=600, batch_size=64, lr=2e-3, warmup=50, ema=.98), Run(log_every=10, save_every=100, keep=0)))
 for size in sizes: presets |= size_presets(size)
 presets |= ladder_presets()
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['schedules', 'constant', 'rising', 'falling', 'valley', 'Aligned', 'Term', 'token_term', 'manifold_term',
-           'dispersive_term', 'terms_of', 'EmaTeacher', 'Objective']
+           'dispersive_term', 'terms_of', 'teacher_side', 'summands', 'EmaTeacher', 'Objective']
 
 # %% ../../nbs/align/45_objective.ipynb #261026c8
 from collections.abc import Callable
@@ -103,6 +103,30 @@ def terms_of(
     found = [token_term(align.token, align.token_loss), relations, apart]
     return [o for o in found if o.weight and (align.weight or not o.needs_teacher)]
 
+# %% ../../nbs/align/45_objective.ipynb #093da9db
+def teacher_side(
+    z:Tensor, # Teacher tokens, `[b m e]`
+    resize:str='student', # Which side changes its grid: `'student'` or `'teacher'` (Table 6)
+    spatial_norm:float=0., # Share of the mean token taken away before they are scaled; 0 leaves them
+    mode:str='bilinear', # Interpolation
+    grid:int|tuple=8, # The network's grid
+    teacher_grid:tuple|None=None, # The teacher's; by default its tokens fill a square
+)->Tensor: # `[b n e]`
+    "The teacher's tokens as they are compared."
+    if resize=='teacher': z = resize_tokens(z, grid, mode, teacher_grid)
+    return spatial_normalise(z, spatial_norm) if spatial_norm else z
+
+def summands(
+    terms:list[Term], # That are active
+    losses:dict, # Name of each → scalar
+    weight:float, # λ
+)->list[Tensor]: # Scalars, whose sum is Eq. 5 without the flow loss
+    "What is added to a loss: the terms with a teacher together, then each of the others."
+    inside = [o.weight*losses[o.name] for o in terms if o.needs_teacher]
+    beside = [o.weight*losses[o.name] for o in terms if not o.needs_teacher]
+    if not inside: return beside
+    return [weight*sum(inside[1:], inside[0]), *beside]
+
 # %% ../../nbs/align/45_objective.ipynb #45bbf861
 class EmaTeacher:
     "The running average of the network that is trained, as its teacher (SRA)."
@@ -181,10 +205,10 @@ class Objective(nn.Module):
 
     def draw(self,
         x:Tensor, # Images or latents, `[b c h w]`
-        generator:torch.Generator|None=None, # On the CPU; `None` takes PyTorch's global one
+        *keys:int|str, # What the step is called; without a name it takes PyTorch's global state
     )->Draws:
         "What is random in a step, for a batch that comes in one piece."
-        return draw_step(x.shape, self.wanted, generator, device=x.device)
+        return draw_step(x.shape, self.wanted, keys, device=x.device)
 
     def autocast(self,
         x:Tensor, # What is computed with
@@ -221,8 +245,7 @@ class Objective(nn.Module):
         require(z is not None,
                 f'alignment of weight {self.weight} needs teacher tokens; pass z, or set the weight to 0')
         with self.autocast(tokens): h = self.projector(tokens, t)
-        if self.resize=='teacher': z = resize_tokens(z, grid_side(h.shape[1]), self.projector.mode)
-        if self.spatial_norm: z = spatial_normalise(z, self.spatial_norm)
+        z = teacher_side(z, self.resize, self.spatial_norm, mode=self.projector.mode, grid=grid_side(h.shape[1]))
         return Aligned(h, z, tokens, t, share=self.schedule(t), chosen=chosen)
 
     def forward(self,
@@ -249,8 +272,5 @@ class Objective(nn.Module):
             agreement = shuffled_gap(seen.h, seen.z)._asdict()
         losses = {o.name:o.loss(seen) for o in active}
         loss = velocity
-        inside = [o.weight*losses[o.name] for o in active if o.needs_teacher]
-        if inside: loss = loss + self.weight*sum(inside[1:], inside[0])
-        for o in active:
-            if not o.needs_teacher: loss = loss + o.weight*losses[o.name]
+        for o in summands(active, losses, self.weight): loss = loss + o
         return dict(loss=loss, velocity=velocity, **ended|losses, **agreement)

@@ -123,7 +123,7 @@ class Samples:
         mean,std = moments.to(device).float().chunk(2, 1)
         noise = torch.randn(mean.shape, generator=generator('latent', step)).to(device)
         x,y = .18215*(mean+.1*std*noise),torch.tensor(index, device=device)%1000
-        draws = draw_step(x.shape, generator=generator(0, 'step', step), device=device)
+        draws = draw_step(x.shape, keys=(0, 'step', step), device=device)
         return Batch(x, y, z.to(device).float(), draws)
 
 # %% ../../nbs/app/58_bench.ipynb #86fb29ae
@@ -354,7 +354,7 @@ kinds = {
     'products of layers and losses':('aten::mm', 'aten::addmm', 'aten::bmm', 'aten::baddbmm'),
     'attention':('scaled_dot_product', 'flash_attention'),
     'convolutions':('convolution',),
-    'norm of the gradient, AdamW, average':('adamw', 'AdamW', 'lerp', 'linalg_vector_norm', '_foreach')}
+    'norm of the gradient, AdamW, average':('adamw', 'AdamW', 'fused_sgd', 'lerp', 'linalg_vector_norm', '_foreach')}
 
 def kind_of(
     operation:str, # As the profiler names it

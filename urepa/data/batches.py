@@ -8,7 +8,7 @@ __all__ = ['random_pairs', 'epoch_order', 'windows', 'window_order', 'batch_indi
            'fit_config', 'open_data', 'TrainingData']
 
 # %% ../../nbs/data/15_batches.ipynb #280c76d6
-import bisect,functools,itertools,json,shutil
+import bisect,functools,itertools,json,os,shutil,sys
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -20,9 +20,10 @@ from torch import Tensor
 from ..config import Config,field_value,set_fields
 from ..core import UserError,cache_folder,require
 from ..machine import generator,to_device
-from .images import Source,check_label,embedded_source,load_image,open_source,to_model
+from .images import embedded_source,open_source,to_model
 from .codecs import draw_latents,load_codec
-from .prepare import Recipe,prepare
+from .prepare import Pictures,Recipe,prepare
+from .sources import Source,left_out
 from .store import Store
 from .teachers import TeacherLike,TokenShape,load_teacher,teacher_about,teacher_fingerprint,teacher_grid
 
@@ -91,31 +92,42 @@ class Draws(NamedTuple):
     hidden:Tensor # Whose label the network does not see, bool `[b]`
     gap:Tensor|None=None # How much earlier the average looks, as a share of the most, `[b]`
     chosen:Tensor|None=None # Which of the batch's tokens random pairs are made of, `[k]`
+    latent:Tensor|None=None # Standard normal, with which latents are drawn from their moments, `[b c h w]`
 
 class Wanted(NamedTuple):
-    "What an objective wants to be drawn."
+    "What is to be drawn for a step."
     label_dropout:float=.1 # Share of labels to hide
     gap:bool=False # Whether an average looks at earlier times
     tokens:int=0 # Tokens of an image, where random pairs are drawn from all of a batch; else 0
+    latent:bool=False # Whether images are drawn from moments
 
 random_pairs = 256 # tokens that random pairs are made of
 
 def draw_step(
-    shape:tuple, # Of all images of the batch, `(n, c, h, w)`
+    shape:tuple, # Of the images that are wanted, `(b, c, h, w)`
     wanted:Wanted=Wanted(), # What is to be drawn
-    generator:torch.Generator|None=None, # On the CPU; `None` takes PyTorch's global one
-    part:tuple=(0, 1), # Which part of the batch is wanted, and of how many equal parts
-    device='cpu', # Where the numbers go
-)->Draws: # For the images of that part
-    "Everything random in a step."
+    keys:tuple|None=None, # What the step is called, e.g. `(seed, 'step', step)`; `None` takes PyTorch's global state
+    images=None, # Number of every image, `[b]`; 0 to b−1 by default
+    batch_size:int|None=None, # Images of the whole batch, of which random pairs are made; b by default
+    device:str|torch.device='cpu', # Where numbers are drawn and stay
+)->Draws:
+    "Everything random in a step: a function of the step's name and of each image, whoever else is in the batch."
     n = shape[0]
-    rows = slice(n*part[0]//part[1], n*(part[0]+1)//part[1])
-    u = torch.rand(n, generator=generator)[rows]
-    noise = torch.randn(shape, generator=generator)[rows]
-    hidden = torch.rand(n, generator=generator)[rows] < wanted.label_dropout
-    gap = torch.rand(n, generator=generator)[rows] if wanted.gap else None
-    chosen = torch.randperm(n*wanted.tokens, generator=generator)[:random_pairs] if wanted.tokens else None
-    return Draws(*[None if o is None else to_device(o, device) for o in (u, noise, hidden, gap, chosen)])
+    numbers = range(n) if images is None else map(int, images)
+    shares = torch.empty(n, 3, device=device)
+    noise = torch.empty(shape, device=device)
+    latent = torch.empty(shape, device=device) if wanted.latent else None
+    for k,image in enumerate(numbers):
+        own = generator(*keys, image, device=device) if keys else None
+        shares[k].uniform_(generator=own)
+        noise[k].normal_(generator=own)
+        if wanted.latent: latent[k].normal_(generator=own)
+    u,hidden,gap = shares.unbind(1)
+    tokens,chosen = (batch_size or n)*wanted.tokens,None
+    if tokens:
+        whole = generator(*keys) if keys else None
+        chosen = to_device(torch.randperm(tokens, generator=whole)[:random_pairs], device)
+    return Draws(u, noise, hidden<wanted.label_dropout, gap if wanted.gap else None, chosen, latent)
 
 class Batch(NamedTuple):
     "What one step learns from, or one part of it."
@@ -136,7 +148,6 @@ class FromImages:
         workers:int=4, # Threads that read images
     ):
         align,side = config.align,config.model.image_size
-        require(source.length is not None, f'{source.name} is a stream and cannot be shuffled; prepare a store from it')
         self.source = source
         self.device = device
         self.name = source.name
@@ -144,32 +155,23 @@ class FromImages:
         self.pool = ThreadPoolExecutor(workers)
         self.codec = load_codec(config.data.codec, device)
         self.size = side*self.codec.factor
-        self.grey = not self.codec.channels and config.model.in_channels==1 # a codec sees colours
+        grey = not self.codec.channels and config.model.in_channels==1 # a codec sees colours
+        self.pictures = Pictures(source, self.size, grey, config.data.tolerance, '--data.tolerance')
         self.teacher = None
         if align.reads_tokens:
             self.teacher = load_teacher(align.teacher, config.run.seed, teacher_grid(self.size)).to(device)
-        channels = self.codec.channels*2 if self.codec.channels else 1 if self.grey else 3
+        channels = self.codec.channels*2 if self.codec.channels else 1 if grey else 3
         self.meta = dict(codec=self.codec.about(), teacher=teacher_about(self.teacher, align.teacher),
                          classes=source.classes, tensors=dict(moments=[None, [channels, side, side]]))
 
     def __len__(self): return self.source.length
-
-    def one(self,
-        index:int, # Which image
-    )->tuple[Tensor, int]: # uint8 `[c h w]`, label
-        name,label,opened = next(iter(self.source.read(index, index+1)))
-        check_label(self.source, name, label)
-        try: return load_image(opened, self.size, self.grey),label
-        except Exception as e:
-            remedy = 'remove it, or prepare a store, which passes over broken images'
-            raise UserError(f'{name} cannot be read ({e}); {remedy}') from e
 
     def read(self,
         index, # Which images, `[b]`
         names:tuple|None=None, # `moments`, `label`, `tokens`; all by default
     )->dict: # name → tensor, first axis `b`
         "Read and encode images."
-        images,labels = zip(*self.pool.map(self.one, [int(o) for o in index]))
+        images,labels = zip(*self.pool.map(self.pictures, [int(o) for o in index]))
         x = to_model(torch.stack(images).to(self.device))
         out = dict(label=torch.tensor(labels))
         if names is None or 'moments' in names: out['moments'] = self.codec.pack(self.codec.encode(x))
@@ -270,7 +272,11 @@ def open_data(
     "What a run is to learn from."
     d,o = config.data,config.optim
     if d.store: return Store(d.store)
-    if d.images: return FromImages(open_source(d.images), config, device)
+    if d.images:
+        source = open_source(d.images, d)
+        told = left_out(source.left)
+        if told and os.environ.get('RANK', '0')=='0': print(f'{source.name}: left out are {told}', file=sys.stderr)
+        return FromImages(source, config, device)
     require(d.codec=='pixels', f'the network is made for latents of {d.codec}, and the embedded images are pixels; '
             'give a store (urepa prepare) with --data.store, or images with --data.images')
     data = FromImages(embedded_source(), config, device)
@@ -329,17 +335,16 @@ class TrainingData:
         if now>1:
             for o in some[now-2]: self.data.evict(o)
 
-    def latents(self,
-        moments:Tensor, # Of this part, as stored
+    def draw(self,
+        index:Tensor, # Images of this part, `[b]`
         step:int, # Counted from 0
-        part:slice, # Which rows of the batch these are
-    )->Tensor: # `[b c h w]`
-        "A draw from the moments, with this part of the batch's noise."
-        o,d = self.config,self.config.data
-        if moments.dtype==torch.uint8: return draw_latents(to_device(moments, self.device))
-        shape = o.optim.batch_size,o.model.in_channels,*moments.shape[2:]
-        noise = torch.randn(shape, generator=generator(o.run.seed, 'latent', step))[part]
-        return draw_latents(to_device(moments, self.device), to_device(noise, self.device), d.scale, d.bias)
+        latent:bool, # Whether they are drawn from moments
+    )->Draws:
+        "What is random in a step for some of its images."
+        m,o = self.config.model,self.config
+        shape = len(index),m.in_channels,m.image_size,m.image_size
+        wanted,keys = self.wanted._replace(latent=latent),(o.run.seed, 'step', step)
+        return draw_step(shape, wanted, keys, index, o.optim.batch_size, self.device)
 
     def batch(self,
         step:int, # Counted from 0
@@ -359,10 +364,10 @@ class TrainingData:
         if self.shown is not None: y[~self.shown[index]] = o.model.n_classes
         if o.align.shuffle_teacher and names: rows = dict(rows, **self.data.read((index+len(self)//2)%len(self), names))
         z = self.data.tokens({k:to_device(v, self.device) for k,v in rows.items()}) if names else None
-        x = self.latents(rows['moments'], step, part)
-        named = generator(o.run.seed, 'step', step)
-        draws = draw_step((size, *x.shape[1:]), self.wanted, named, part=(rank, world), device=self.device)
-        return Batch(x, to_device(y, self.device), z, draws)
+        moments = to_device(rows['moments'], self.device)
+        draws = self.draw(index, step, latent=moments.dtype!=torch.uint8)
+        x = draw_latents(moments, draws.latent, self.config.data.scale, self.config.data.bias)
+        return Batch(x, to_device(y, self.device), z, draws._replace(latent=None))
 
     def batches(self,
         first:int, # Step to begin with, counted from 0
