@@ -361,11 +361,13 @@ def side(
 
 def list_presets():
     "Every preset with what it holds and costs, the projector left out."
+    import torch
     from urepa.nets.describe import describe
+    from urepa.training.build import unet_of
     print(f"{'preset':24}{'images':>9}{'blocks':>12}{'parameters':>13}{'MACs':>11}  aligned with")
     for name,o in presets.items():
-        m,told = o.model,describe(o.model)
-        depths,teacher = ' '.join(map(str, m.depths)),o.align.teacher if o.align.weight else 'nothing'
+        with torch.device('meta'): told = describe(unet_of(o))
+        depths,teacher = ' '.join(map(str, o.model.depths)),o.align.teacher if o.align.weight else 'nothing'
         cost = f"{told['parameters']/1e6:>11,.1f} M{told['total']/1e9:>9.2f} G"
         print(f'{name:24}{side(o):>6} px{depths:>12}{cost}  {teacher}')
 
