@@ -7,7 +7,7 @@ __all__ = ['patience', 'blocks_of', 'State', 'Diverged', 'why_stop', 'modules', 
            'plan', 'Clock', 'card', 'Ready', 'setup', 'Recorder', 'run_steps', 'train']
 
 # %% ../../nbs/training/54_train.ipynb #0e9c1c10
-import os,signal,sys,threading,time
+import signal,sys,threading,time
 from collections.abc import Callable
 from contextlib import closing,contextmanager,nullcontext
 from pathlib import Path
