@@ -34,7 +34,7 @@ class UREPAPipeline(DiffusionPipeline):
 
     def __init__(self,
         unet:UNet, # The averaged network
-        vae=None, # diffusers' `AutoencoderKL`; `None` for a network that draws pixels
+        vae=None, # A diffusers autoencoder; `None` for a network that draws pixels
         path:str='linear', # As `Flow`: the path it was trained on
         prediction:str='velocity', # As `Flow`: what it predicts
         labelled:bool=True, # Whether it was trained with labels
