@@ -25,7 +25,8 @@ from .codecs import draw_latents,load_codec
 from .prepare import Pictures,Recipe,prepare
 from .sources import Source,left_out
 from .store import Store
-from .teachers import TeacherLike,TokenShape,load_teacher,teacher_about,teacher_fingerprint,teacher_grid
+from .teachers import TeacherLike,TokenShape,load_teacher,parse_teacher,teacher_about,teacher_fingerprint
+from .teachers import teacher_grid
 
 # %% ../../nbs/data/15_batches.ipynb #a3383f4d
 @functools.lru_cache(maxsize=2)
@@ -227,7 +228,7 @@ def same_fact(
         alone = 1 in (len(given), len(held)) # one number for all channels
         a,b = np.broadcast_arrays(np.float64(given), np.float64(held)) if alone else (given, held)
         return len(a)==len(b) and np.array_equal(a, b)
-    if name=='align.teacher': return given.split('@')[0]==held.split('@')[0]
+    if name=='align.teacher': return parse_teacher(given).vit==parse_teacher(held).vit
     return given==held
 
 def contradictions(

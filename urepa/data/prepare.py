@@ -38,7 +38,7 @@ from ..tokens import colour_maps
 class Recipe:
     "What is kept of every image."
     codec: str = 'stabilityai/sd-vae-ft-ema' # pixels, or a diffusers autoencoder by hub name or folder
-    teacher: str = 'vit_base_patch14_dinov2' # A ViT of timm, as NAME or NAME@FILE; embedded; empty for none
+    teacher: str = 'vit_base_patch14_dinov2' # A ViT of timm: NAME, NAME@FILE, either +imagenet; embedded; empty for none
     image_size: int = 256 # Pixels per side, cut from the centre
     grid: int = 0 # Teacher tokens per side; 0 is a sixteenth of the image size, as REPA does
     grey: bool = False # One channel instead of three, for pixels
