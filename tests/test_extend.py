@@ -10,8 +10,8 @@ from torch import nn
 from urepa.config import presets, replace_fields
 from urepa.core import UserError
 from urepa.data.batches import TrainingData
-from urepa.data.sources import Source
 from urepa.data.prepare import Recipe, prepare
+from urepa.data.sources import Source
 from urepa.data.teachers import teacher_fingerprint
 from urepa.score.draw import draw
 from urepa.training.build import load_build
