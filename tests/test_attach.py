@@ -68,11 +68,10 @@ def same(a, b, eps=1e-6):
 
 # ---- Under what loops put around a network ---------------------------------------------------------------------------
 
+@pytest.mark.filterwarnings('ignore:None of the inputs have requires_grad')
 @pytest.mark.parametrize('reentrant', [False, True])
 def test_checkpointing_counts_nothing_twice(plain, reentrant):
-    class Entered(Tokens): # a reentrant checkpoint wants an input with a gradient
-        def forward(self, x): return super().forward(x.clone().requires_grad_())
-    same(plain, gradients(Entered(reentrant=reentrant), passes='all'))
+    same(plain, gradients(Tokens(reentrant=reentrant), passes='all'))
 
 @pytest.mark.parametrize('options', [dict(), dict(fullgraph=True), dict(checkpoint=True)], ids=str)
 def test_compiled(plain, options):
@@ -93,8 +92,7 @@ def test_compiled_and_run_before_is_told():
     net(x)
     aligner = Aligner(net, 'blocks.1', example=x, **stored)
     net(x)
-    try: aligner(tokens=z)
-    except UserError as e: assert 'compile it after the aligner is made' in str(e)
+    with pytest.raises(UserError, match='compile it after the aligner is made'): aligner(tokens=z)
     aligner.remove()
 
 def test_autocast_and_bfloat16(plain):
@@ -301,7 +299,7 @@ def sizes(blocks, *widths, cross=True, **config):
                 up_block_types=tuple(names[o][1] for o in blocks[::-1]), **config)
 
 text_time = dict(addition_embed_type='text_time', addition_time_embed_dim=4, use_linear_projection=True,
-                 transformer_layers_per_block=(1, 1, 2))
+                 transformer_layers_per_block=1)
 
 def networks():
     "Name → what makes the network, in a folder; the place; the objective; what goes in beside image and time."
@@ -316,15 +314,17 @@ def networks():
                    projection_class_embeddings_input_dim=32, **text_time)
     dit = dict(num_attention_heads=2, attention_head_dim=16, in_channels=4, num_layers=4, sample_size=16, patch_size=2,
                num_embeds_ada_norm=1000, norm_num_groups=4)
-    sana = dict(sample_size=16, in_channels=4, out_channels=4, num_attention_heads=2, attention_head_dim=8, num_layers=3,
-                num_cross_attention_heads=2, cross_attention_head_dim=8, cross_attention_dim=16, caption_channels=12,
+    sana = dict(sample_size=16, in_channels=4, out_channels=4, num_attention_heads=2, attention_head_dim=8,
+                num_layers=3, num_cross_attention_heads=2, cross_attention_head_dim=8, cross_attention_dim=16,
+                caption_channels=12,
                 patch_size=1)
     return dict(
         unet2d=(UNet2DModel, pixels, 'mid_block', 'epsilon', {}),
         unet2d_classes=(UNet2DModel, dict(pixels, num_class_embeds=10), 'mid_block', 'v_prediction',
                         dict(class_labels=labels)),
         sd15=(UNet2DConditionModel, sd15, 'mid_block', 'epsilon', dict(encoder_hidden_states=text)),
-        sdxl=(UNet2DConditionModel, sdxl, 'mid_block', 'epsilon', dict(encoder_hidden_states=text, added_cond_kwargs=more)),
+        sdxl=(UNet2DConditionModel, sdxl, 'mid_block', 'epsilon',
+              dict(encoder_hidden_states=text, added_cond_kwargs=more)),
         kolors=(UNet2DConditionModel, kolors, 'mid_block', 'v_prediction',
                 dict(encoder_hidden_states=text, added_cond_kwargs=more)),
         dit=(DiTTransformer2DModel, dit, 'transformer_blocks.1', 'epsilon', dict(class_labels=labels)),
@@ -352,16 +352,17 @@ def objective(family, name='batch'):
 
 def first(answer): return answer if isinstance(answer, torch.Tensor) else answer[0]
 
-def learn(net, at, family, inputs, channels, size, **options):
-    "Ten steps; the terms of each."
+def learn(net, at, family, inputs, channels, size, steps=10, **options):
+    "Some steps; the terms of each."
     images, _ = fashion('train')
     clean = to_model(images[:16])
     latents = F.interpolate(clean, size).expand(-1, channels, -1, -1)
     aligner = Aligner(net, at, embedded_teacher(), hidden=32, **options)
     optimizer = torch.optim.AdamW([*net.parameters(), *aligner.parameters()], lr=3e-3)
     loss, log = objective(family), []
-    for step in range(10):
-        total = loss(lambda x, t: first(net(x, timestep=t, **inputs) if inputs is not None else net(x, t)), latents, step)
+    for step in range(steps):
+        def call(x, t): return first(net(x, timestep=t, **inputs) if inputs is not None else net(x, t))
+        total = loss(call, latents, 'always') # the same draws, so that steps can be compared
         total = total+aligner(images[:16].float()/255)
         optimizer.zero_grad()
         total.backward()
@@ -379,8 +380,8 @@ def grows(log):
 def test_networks_of_diffusers(tmp_path, name):
     kind, config, at, family, inputs = networks()[name]
     net = from_folder(kind, tmp_path, **config)
-    assert at in [o.name for o in find_places(net)]
-    if at=='mid_block': assert next(o.name for o in find_places(net) if o.recommended)=='mid_block'
+    places = {o.name:o.recommended for o in find_places(net)}
+    assert at in places and places.get('mid_block', True)
     channels, size = net.config.in_channels, net.config.sample_size
     noise, t = numbers(16, channels, size, size), torch.arange(16)*50
     net.eval()
@@ -408,7 +409,7 @@ def test_networks_that_others_write():
     torch.manual_seed(0)
     net, example = Swapped(), (torch.zeros(1, 1, 32, 32), torch.zeros(1))
     assert next(o.name for o in find_places(net, example) if o.recommended)=='mid_block2'
-    grows(learn(net, 'mid_block2', 'epsilon', None, 1, 32, example=example))
+    grows(learn(net, 'mid_block2', 'epsilon', None, 1, 32, steps=20, example=example))
     import timm
     vit = timm.create_model('vit_tiny_patch16_224', img_size=32, patch_size=4, in_chans=1, depth=3, embed_dim=24,
                             num_heads=2, num_classes=1024)
@@ -420,7 +421,7 @@ def test_networks_that_others_write():
     net = Denoiser()
     place = next(o for o in find_places(net, example) if o.name=='vit.blocks.0')
     assert (place.grid, place.width, place.prefix)==((8, 8), 24, 1)
-    grows(learn(net, 'vit.blocks.0', 'v_prediction', None, 1, 32, example=example))
+    grows(learn(net, 'vit.blocks.0', 'v_prediction', None, 1, 32, steps=20, example=example))
 
 @pytest.mark.skipif(importlib.util.find_spec('denoising_diffusion_pytorch') is None,
                     reason='denoising-diffusion-pytorch is not installed; Swapped has its shape')
@@ -430,7 +431,7 @@ def test_denoising_diffusion_pytorch():
     example = torch.zeros(1, 1, 32, 32), torch.zeros(1)
     net = Unet(16, channels=1, dim_mults=(1, 2, 2))
     assert next(o.name for o in find_places(net, example) if o.recommended)=='mid_block2'
-    grows(learn(net, 'mid_block2', 'epsilon', None, 1, 32, example=example))
+    grows(learn(net, 'mid_block2', 'epsilon', None, 1, 32, steps=20, example=example))
 
 def test_wide_images_and_buckets():
     "Grids change from batch to batch, for maps and for tokens; positions keep their partners."

@@ -10,8 +10,8 @@ from torch import nn
 from urepa.config import presets, replace_fields
 from urepa.core import UserError
 from urepa.data.batches import TrainingData
-from urepa.data.sources import Source
 from urepa.data.prepare import Recipe, prepare
+from urepa.data.sources import Source
 from urepa.data.teachers import teacher_fingerprint
 from urepa.score.draw import draw
 from urepa.training.build import load_build
@@ -40,7 +40,7 @@ class Edges(nn.Module):
         return maps.flatten(2).mT
 
 def test_source_and_teacher_of_ones_own(tmp_path):
-    recipe = Recipe('pixels', 'edges', 32, grey=True, shard_size=16, batch=8)
+    recipe = Recipe('pixels', 'edges', 32, grey=True, shard_size=16, batch=8, order='source')
     store = prepare(stripes(40), tmp_path/'store', recipe, device='cpu', show=False, teacher=Edges())
     assert (len(store), store.meta['source'], store.meta['classes']) == (40, 'stripes', ['lying', 'standing'])
     about = store.meta['teacher']
@@ -181,3 +181,42 @@ def test_network_of_ones_own_in_two_processes(tmp_path):
     Ranks(2, *words, '--run.fsdp', '--out', 'two', cwd=tmp_path).done()
     one, two = [Run(tmp_path/o).log for o in ('one', 'two')]
     for a, b in zip(one, two, strict=True): assert abs(a['loss']-b['loss'])<1e-4
+
+small_unet2d = ['--model.width', 8, 16, 24, 16, 8, '--align.hidden', 16, '--optim.batch-size', 8, '--data.limit', 64,
+                '--run.device', 'cpu', '--run.log-every', 1]
+
+def test_network_of_diffusers(urepa, tmp_path):
+    "diffusers' convolutional U-Net, by one word: trained from a store, resumed, drawn from, scored, reported, refused."
+    from urepa.data.images import embedded_source
+    from urepa.nets.adapted import AdaptedNetwork
+    recipe = Recipe('pixels', 'embedded', 32, grey=True)
+    prepare(embedded_source(64), tmp_path/'store', recipe, device='cpu', show=False)
+    words = ['train', 'unet2d', '--data.store', 'store', '--out', 'run', *small_unet2d, '--optim.steps']
+    urepa.good(*words, 4)
+    urepa.good(*words, 6, '--resume')
+    run = Run(tmp_path/'run')
+    loaded = run.net()
+    assert [o['step'] for o in run.log]==[*range(1, 7)] and loaded.step==6
+    assert type(loaded.net) is AdaptedNetwork and loaded.net.block_index('mid')==4
+    assert all({'token', 'manifold', 'gap'}<=set(o) for o in run.log)
+    urepa.good('sample', 'run', '--count', 8, '--steps', 2, '--out', 'drawn.npz')
+    assert 'Fréchet' in urepa.good('evaluate', 'run', '--count', 16, '--steps', 2)
+    urepa.good('report', 'run')
+    assert 'Blocks (1, 1, 1, 1, 1)' in (tmp_path/'run'/'report.html').read_text()
+    assert 'a pipeline holds a UNet' in urepa('export', 'run', '--out', 'folder').stderr
+
+def test_network_of_diffusers_goes_on_and_is_shared(tmp_path):
+    "A run in two pieces, and one in two processes, is the run in one piece; without labels it has no classes."
+    words = ['train', 'unet2d', *small_unet2d, '--data.labelled', 0, '--optim.steps', 4]
+    command(*words, '--out', 'one', cwd=tmp_path).done()
+    for more in ([], ['--resume']):
+        command(*words[:-1], 2 if not more else 4, *more, '--out', 'parts', cwd=tmp_path).done()
+    for name, options in dict(ddp=[], fsdp=['--run.fsdp', '--run.gradient-checkpointing']).items():
+        done = Ranks(2, *words, *options, '--out', name, cwd=tmp_path).done()
+        assert done.returncode==0, done.stderr[-3000:]
+    logs = {o:Run(tmp_path/o).log for o in ('one', 'parts', 'ddp', 'fsdp')}
+    for name, rows in logs.items():
+        for a, b in zip(logs['one'], rows, strict=True):
+            near = 0. if name=='parts' else 2e-4
+            assert all(abs(a[k]-b[k])<=near for k in ('velocity', 'token', 'manifold')), (name, a, b)
+    assert not any('class' in o for o in Run(tmp_path/'one').net().net.state_dict())

@@ -141,7 +141,7 @@ class Data(Selection):
     images: str = ''
     "train from these images without a store: a folder, a tar file, hf:NAME; codec and teacher then run at every step"
     codec: str = 'pixels'
-    "what latents are made with: 'pixels', or a diffusers AutoencoderKL by hub name or folder"
+    "what latents are made with: 'pixels', or a diffusers autoencoder by hub name or folder"
     scale: Annotated[tuple[float, ...], finite] = (1.,)
     "what latents are multiplied by, one number or one a channel; the codec's where there is one"
     bias: Annotated[tuple[float, ...], finite] = (0.,)
@@ -155,6 +155,8 @@ class Model(Checked):
     "The network: `depths` of three or more levels make a U-Net, of one level an isotropic transformer."
     prefix = 'model.'
 
+    kind: Literal['unet', 'unet2d'] = 'unet'
+    "'unet': the paper's transformer U-Net; 'unet2d': the convolutional UNet2DModel of diffusers, of the same sizes"
     image_size: Annotated[int, count] = 32
     "pixels (or latent cells) per side; what the data have, unless you insist"
     in_channels: Annotated[int, count] = 4
@@ -180,6 +182,11 @@ class Model(Checked):
     time_scale: Annotated[float, positive] = 1000.
     "factor on t in front of its sinusoids: 1000 as in DiT, 1 as in SiT and REPA"
 
+    @property
+    def sizes(self)->dict: # Name → value
+        "All fields but the kind, as a `UNet` takes them."
+        return {o.name:getattr(self, o.name) for o in dataclasses.fields(self) if o.name!='kind'}
+
 # %% ../nbs/01_config.ipynb #896d76e5
 @dataclass(frozen=True)
 class Align(Checked):
@@ -188,7 +195,7 @@ class Align(Checked):
 
     teacher: str = 'embedded'
     """'embedded', 'random' (same shape, untrained), 'pixels' (raw patches), a ViT of timm by name, NAME@FILE with
-    a file of weights, or 'ema': the run's own average (SRA)"""
+    a file of weights, both normalised otherwise with +imagenet, +half or +clip, or 'ema': the run's own average (SRA)"""
     block: Annotated[int | Literal['mid'], count] = 'mid'
     "aligned block, counted from 1; 'mid' is the centre of the network"
     weight: Annotated[float, any_weight] = .5
@@ -466,7 +473,11 @@ presets = dict(
         Optim(steps=20, batch_size=16, lr=1e-3, ema=.9), Run(log_every=5, save_every=10)),
     fashion=Config(
         Data(), grey, Align(hidden=256),
-        Optim(steps=600, batch_size=64, lr=4e-3, warmup=50, ema=.98), Run(log_every=10, save_every=100, keep=0)))
+        Optim(steps=600, batch_size=64, lr=4e-3, warmup=50, ema=.98), Run(log_every=10, save_every=100, keep=0)),
+    unet2d=Config(
+        Data(), dataclasses.replace(grey, kind='unet2d', patch_size=2, width=(32, 64, 96, 64, 32), depths=(1,)*5),
+        Align(hidden=256),
+        Optim(steps=600, batch_size=64, lr=2e-3, warmup=50, ema=.98), Run(log_every=10, save_every=100, keep=0)))
 for size in sizes: presets |= size_presets(size)
 presets |= ladder_presets()
 

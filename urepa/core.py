@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['COLORS', 'UserError', 'require', 'nearest', 'write_atomic', 'write_json', 'read_json', 'sha256', 'asset',
-           'cache_folder', 'package_version', 'revision', 'processor', 'provenance', 'progress']
+           'cache_folder', 'package_version', 'revision', 'source_digest', 'processor', 'provenance', 'Lines',
+           'progress']
 
 # %% ../nbs/00_core.ipynb #0351c797
-import contextlib,hashlib,json,os,sys
+import contextlib,hashlib,json,os,sys,tempfile
 from pathlib import Path
 import urepa
 
@@ -89,8 +90,13 @@ def asset(
 
 # %% ../nbs/00_core.ipynb #c0de0004
 def cache_folder()->Path:
-    "Where what can be made or fetched again is kept: `$UREPA_CACHE`, or `~/.cache/urepa`."
-    return Path(os.environ.get('UREPA_CACHE') or Path.home()/'.cache'/'urepa')
+    "Where what can be made or fetched again is kept: `$UREPA_CACHE`, `~/.cache/urepa`, or a temporary folder."
+    if os.environ.get('UREPA_CACHE'): return Path(os.environ['UREPA_CACHE'])
+    try: usual = Path.home()/'.cache'/'urepa'
+    except RuntimeError: usual = None # a user without a name, as in a container
+    above = usual and next(o for o in (usual, *usual.parents) if o.exists())
+    if above and os.access(above, os.W_OK): return usual
+    return Path(tempfile.gettempdir())/f'urepa-{os.getuid()}'
 
 # %% ../nbs/00_core.ipynb #407e799e
 def package_version(
@@ -112,6 +118,16 @@ def revision()->str|None: # e.g. `'1a2b3c4'`, with `'+'` when files differ; `Non
     try: name,changed = git('rev-parse', '--short', 'HEAD'),git('status', '--porcelain', '--', 'urepa')
     except (OSError, subprocess.CalledProcessError): return None
     return f'{name}+' if changed else name
+
+# %% ../nbs/00_core.ipynb #968631eb
+def source_digest()->str: # 12 hexadecimal digits
+    "What tells this code from other code, committed or not."
+    package = Path(urepa.__file__).parent
+    digest = hashlib.sha256()
+    for o in sorted(package.rglob('*.py')):
+        digest.update(f'{o.relative_to(package)}\n'.encode())
+        digest.update(o.read_bytes())
+    return digest.hexdigest()[:12]
 
 # %% ../nbs/00_core.ipynb #00000001
 def processor()->str: # e.g. `'AMD EPYC 7R13'`
@@ -139,6 +155,21 @@ COLORS = dict(encoder='#4477aa', middle='#cc3311', decoder='#228833', teacher='#
               isotropic='#ccaa33', isotropic_repa='#aa3377')
 
 # %% ../nbs/00_core.ipynb #01290fc7
+class Lines:
+    "A stream where each state of a bar is a line of its own."
+    def __init__(self,
+        stream, # Gets the lines
+    ):
+        self.stream = stream
+
+    def write(self,
+        text:str, # What a bar draws
+    ):
+        text = text.strip()
+        if text: self.stream.write(text+'\n')
+
+    def flush(self): self.stream.flush()
+
 def progress(
     items, # What to go through
     label:str, # What is being done
@@ -146,7 +177,10 @@ def progress(
     **kwargs, # For `tqdm`: `total`, `initial`, `unit`, `unit_scale`
 ):
     "`items` with a progress bar: done, speed, and time left."
-    if sys.stderr.isatty(): pace = dict(mininterval=.5, maxinterval=2, dynamic_ncols=True)
-    else: pace = dict(mininterval=30, maxinterval=60, ncols=100)
     from tqdm import tqdm
-    return tqdm(items, desc=label, disable=not show, **pace, **kwargs)
+    options = dict(kwargs, desc=label, disable=not show)
+    if sys.stderr.isatty(): return tqdm(items, mininterval=.5, maxinterval=2, dynamic_ncols=True, **options)
+    known = kwargs.get('total') is not None or hasattr(items, '__len__')
+    form = '{desc}: {percentage:.0f} %, {n_fmt} of {total_fmt}, {elapsed} gone, {remaining} to go, {rate_fmt}{postfix}'
+    if not known: form = '{desc}: {n_fmt}, {elapsed} gone, {rate_fmt}{postfix}'
+    return tqdm(items, mininterval=60, maxinterval=60, file=Lines(sys.stderr), bar_format=form, **options)

@@ -206,8 +206,7 @@ def random_net(
     device:str, # Where
 )->UNet: # Ready to sample
     "A network of that shape with random weights."
-    fields = dataclasses.asdict(students[student])
-    return stirred(seeded(lambda: UNet(**fields), 'sampled', student).to(device)).eval()
+    return stirred(seeded(lambda: UNet(**students[student].sizes), 'sampled', student).to(device)).eval()
 
 def measure_sampling(
     row:dict, # `student`, `batch`, `steps`, `device`, `literal`, `half`, `compile`

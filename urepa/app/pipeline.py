@@ -34,7 +34,7 @@ class UREPAPipeline(DiffusionPipeline):
 
     def __init__(self,
         unet:UNet, # The averaged network
-        vae=None, # diffusers' `AutoencoderKL`; `None` for a network that draws pixels
+        vae=None, # A diffusers autoencoder; `None` for a network that draws pixels
         path:str='linear', # As `Flow`: the path it was trained on
         prediction:str='velocity', # As `Flow`: what it predicts
         labelled:bool=True, # Whether it was trained with labels
@@ -81,9 +81,20 @@ class UREPAPipeline(DiffusionPipeline):
         require(guidance==1 or weak is not None, 'this network was trained without labels, '
             f'so guidance_scale={guidance} has nothing to exaggerate; give 1, or a weaker network as weak')
 
-    def _upload_folder(self, working_dir, *args, **kwargs): # what `push_to_hub` calls last: card and record go with it
+    def copy_record(self,
+        folder:str|Path, # Where the pipeline is written
+    ):
+        "Card and record of the folder that it was loaded from."
         for own in [Path(self.name_or_path or '')/o for o in ('README.md', record_name)]:
-            if self.name_or_path and own.is_file(): shutil.copyfile(own, Path(working_dir)/own.name)
+            there = Path(folder)/own.name
+            if self.name_or_path and own.is_file() and own.resolve()!=there.resolve(): shutil.copyfile(own, there)
+
+    def save_pretrained(self, save_directory, *args, **kwargs):
+        super().save_pretrained(save_directory, *args, **kwargs)
+        self.copy_record(save_directory)
+
+    def _upload_folder(self, working_dir, *args, **kwargs): # what `push_to_hub` calls last: card and record go with it
+        self.copy_record(working_dir)
         return super()._upload_folder(working_dir, *args, **kwargs)
 
     @torch.no_grad()

@@ -8,7 +8,6 @@ __all__ = ['containers', 'published_heads', 'renames', 'plain_weights', 'read_fi
 
 # %% ../../nbs/app/68_published.ipynb #abe1349e
 import argparse,math,pickle,re,zipfile
-from dataclasses import asdict
 from pathlib import Path
 import torch
 from safetensors import SafetensorError
@@ -142,7 +141,7 @@ def from_sit(
     weights = plain_weights(state_dict)
     model = sit_model(weights, heads)
     if reversed_time is None: reversed_time = not any(k.startswith('projectors.') for k in weights)
-    net = UNet(**asdict(model))
+    net = UNet(**model.sizes)
     tensors,own = converted(weights, model, reversed_time),net.state_dict()
     odd = sorted(own.keys()^tensors.keys()) or [k for k,v in own.items() if v.shape!=tensors[k].shape]
     require(not odd, f'these are no weights of a SiT: {len(odd)} of them are missing, unknown or of another shape, '

@@ -19,7 +19,6 @@ from ..config import Config,from_dict,set_fields
 from ..core import COLORS,asset,read_json,require,write_atomic
 from ..data.images import class_names,fashion,image_grid,to_model
 from ..data.teachers import load_teacher
-from ..nets.unet import UNet
 from ..inside.cka import cka_map,plot_cka
 from ..machine import generator
 from ..score.compare import comparison_figure,grouped,in_words,read_scores
@@ -282,7 +281,7 @@ def facts(
     config,step = run.config,run.log[-1]['step']
     model,align,optim = config.model,config.align,config.optim
     aligned = 'no alignment'
-    known = isinstance(net, UNet)
+    known = hasattr(net, 'stage')
     network = f'Blocks {model.depths}, width {model.width}' if known else f'A network of its own, {type(net).__name__}'
     if align.weight:
         block = f'block {net.block_index(align.block)}'
@@ -295,7 +294,7 @@ def inside_section(
     newest:Loaded|None, # The newest network of a run, if there is one
 )->list[str]: # HTML; empty where there is no teacher whose blocks see the same images
     "The map of blocks against blocks."
-    if newest is None or not isinstance(newest.net, UNet): return []
+    if newest is None or not hasattr(newest.net, 'stage'): return []
     align = newest.config.align
     if not align.reads_tokens or align.teacher=='pixels' or not embedded_images(newest.config): return []
     note = ('How alike two blocks are in what they tell apart, at t = 0.5: 1 is the same up to rotation and scale, '

@@ -7,7 +7,7 @@ __all__ = ['count_parameters', 'count_macs', 'draw_unet', 'all_parameters', 'met
            'unet_rows', 'whole_row', 'describe', 'macs_in_words', 'summary', 'teacher_cost']
 
 # %% ../../nbs/nets/22_describe.ipynb #b9ec247c
-import copy,dataclasses
+import copy
 import torch
 from torch import Tensor,nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -144,7 +144,7 @@ def whole_row(
     config = net.config
     x = meta_tensor(config.in_channels, config.image_size, config.image_size)
     run = lambda: net.forward_intermediates(x, meta_tensor(), meta_tensor().long())
-    return [part_row('network', net.block_grid('mid'), run, net)]
+    return [part_row('network', net.block_grid('mid'), run, net)|dict(blocks=getattr(net, 'n_blocks', 0))]
 
 # %% ../../nbs/nets/22_describe.ipynb #c007f730
 def describe(
@@ -154,7 +154,7 @@ def describe(
 )->dict: # `parameters`, `linear`, `attention`, `total` (MACs per image), `blocks`, `aligned`, and `rows`
     "A network's size and cost, counted on the meta device."
     if isinstance(net, Model):
-        with torch.device('meta'): net = UNet(**dataclasses.asdict(net))
+        with torch.device('meta'): net = UNet(**net.sizes)
     else: net = on_meta(net)
     rows,aligned = unet_rows(net) if isinstance(net, UNet) else whole_row(net),net.block_index(block)
     if projector is not None:

@@ -191,7 +191,7 @@ def image_size(
         if isinstance(o, Tensor) and o.ndim==4: return tuple(o.shape[2:])
     return 1,1
 
-# %% ../../nbs/nets/23_places.ipynb #de6a46ea
+# %% ../../nbs/nets/23_places.ipynb #6b459324
 class Place(NamedTuple):
     "A module whose output has a grid."
     name:str # With dots
@@ -204,14 +204,15 @@ def candidates(
     net:nn.Module, # Any network
     leaves:bool=False, # Single layers too
 )->dict: # Name → module, in the order in which they were made
-    "Blocks that no other block contains; a list or a chain of blocks is none itself."
+    "Blocks that no other block contains; a list or a chain of blocks is none itself, a chain of layers is one."
     found = {}
     def search(module, path):
         for name,o in module.named_children():
             full = f'{path}{name}'
-            chain = isinstance(o, (nn.ModuleList, nn.ModuleDict, nn.Sequential))
-            if chain: search(o, f'{full}.')
-            elif leaves or any(True for _ in o.children()): found[full] = o
+            inner = list(o.children())
+            chain = isinstance(o, nn.Sequential) and (leaves or any(list(part.children()) for part in inner))
+            if chain or isinstance(o, (nn.ModuleList, nn.ModuleDict)): search(o, f'{full}.')
+            elif leaves or inner: found[full] = o
     search(net, '')
     return found
 

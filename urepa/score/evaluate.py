@@ -6,11 +6,11 @@
 __all__ = ['standard', 'samples_per_real', 'found', 'reserved', 'always_named', 'Features', 'kept_indices', 'all_gather',
            'Extracted', 'check_finite', 'extract', 'merge_features', 'extract_all', 'fashion_nets', 'real_features',
            'write_reference', 'stored_array', 'stored_statistics', 'read_statistics', 'reference_name', 'Reference',
-           'open_reference', 'read_reference', 'read_arrays', 'Metric', 'spatial_distance', 'kernel_pair', 'coverage',
-           'class_score', 'score', 'compared_counts', 'real_score', 'split_half_score', 'class_accuracy', 'check_count',
-           'check_metrics', 'score_images', 'evaluate', 'ScoreRow', 'result_nets', 'result_metrics', 'score_table',
-           'or_dash', 'markdown_table', 'net_remarks', 'bias_remark', 'result_remarks', 'describe', 'how_to_draw',
-           'sampling_record', 'draw_shared', 'score_run']
+           'check_shape', 'open_reference', 'read_reference', 'read_arrays', 'Metric', 'spatial_distance',
+           'kernel_pair', 'coverage', 'class_score', 'score', 'compared_counts', 'real_score', 'split_half_score',
+           'class_accuracy', 'check_count', 'check_metrics', 'score_images', 'evaluate', 'ScoreRow', 'result_nets',
+           'result_metrics', 'score_table', 'or_dash', 'markdown_table', 'net_remarks', 'bias_remark', 'result_remarks',
+           'describe', 'how_to_draw', 'sampling_record', 'draw_shared', 'score_run']
 
 # %% ../../nbs/score/62_evaluate.ipynb #9da34ef4
 import dataclasses,json,zipfile
@@ -23,14 +23,14 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from ..config import Sampling,scoring
+from ..config import Reading,Sampling,scoring
 from ..core import UserError,progress,require,sha256,write_atomic
 from ..data.images import fashion
 from ..machine import generator
 from ..processes import Processes
 from .draw import Sampler,rows,shares,with_options
 from .features import Embedded,feature_nets
-from .image_files import Images
+from .image_files import Images,open_real
 from .metrics import Region,Statistics,frechet_distance,inception_score,kernel_estimate
 from .metrics import precision_recall,region,sample_bias,statistics
 from ..tokens import Moments
@@ -238,33 +238,44 @@ def reference_name(
     source:str|Path, # As `open_reference`
 )->str:
     "What a result calls a reference."
+    if str(source).startswith('hf:'): return str(source)
     return 'Fashion-MNIST, test split' if source=='fashion' else Path(source).name
 
 class Reference(NamedTuple):
     "Real images, their statistics, or both."
-    source:str|Path # `'fashion'`, a folder, or an .npz file
+    source:str|Path # `'fashion'`, a store, an .npz file, or another source of images
     images:Images|None # `None` where statistics are all that there is
     whole:Features|None # Statistics of the whole set, where they are stored
 
-def open_reference(
-    source:str|Path, # `'fashion'`, a folder, or an .npz file of images or statistics
+def check_shape(
     net, # One of `feature_nets`
     shape:tuple, # Of the samples, `(c, h, w)`
+    what:str='the samples', # For the message
+    remedy:str='give --reference, and --features inception or dinov2', # What to do
+):
+    "`UserError` where a net cannot look at such images."
+    wanted = getattr(net, 'image_shape', tuple(shape))
+    require(tuple(shape)==wanted, f'{what} are {shape[1]}×{shape[2]} with {shape[0]} channels, and the embedded nets '
+            f'look at grey images of 32×32; {remedy}')
+
+def open_reference(
+    source:str|Path, # `'fashion'`, statistics, or as `open_real`
+    net, # One of `feature_nets`
+    shape:tuple, # Of the samples, `(c, h, w)`
+    reading:Reading=Reading(), # Which part of a source is read
 )->Reference:
     "What samples are compared with, refused before any work is spent on it if it does not fit."
-    size = f'{shape[1]}×{shape[2]}'
+    check_shape(net, shape)
     if source=='fashion':
-        require(shape[1:]==(32, 32), f'the samples are {size} and the embedded images 32×32; '
-            'give --reference, and --features inception or dinov2')
+        require(shape[1:]==(32, 32), f'the samples are {shape[1]}×{shape[2]} and the embedded images 32×32; '
+            'give --reference')
         return Reference(source, Images(fashion('test')[0]), None)
     path = Path(source)
+    if path.suffix!='.npz': return Reference(source, open_real(source, shape, reading), None)
     require(path.exists(), f'{path} does not exist; '
         'give a folder or an .npz file of real images, or of their statistics')
-    keys = read_arrays(path, names=True) if path.suffix=='.npz' else {}
-    images = None if 'mu' in keys and 'arr_0' not in keys else Images(path)
-    if images is not None:
-        require(images.shape[1:]==tuple(shape[1:]), f'the samples are {size} and {path} is '
-            f'{images.shape[1]}×{images.shape[2]}; compare images of one resolution')
+    keys = read_arrays(path, names=True)
+    images = None if 'mu' in keys and 'arr_0' not in keys else open_real(path, shape)
     return Reference(path, images, read_statistics(path, net) if 'mu' in keys else None)
 
 def read_reference(
@@ -282,7 +293,7 @@ def read_reference(
     features = whole if images is None else extract_all(net, images, keep=keep, show=show, processes=processes)
     if whole is not None and images is not None: # the images are a choice: the statistics of all of them count
         features = dataclasses.replace(features, n=whole.n, pool=whole.pool, spatial=whole.spatial)
-    checksum = sha256(source) if source.is_file() else images.checksum()
+    checksum = sha256(source) if Path(source).is_file() else images.checksum()
     return features,dict(source=reference_name(source), count=features.n, checksum=checksum)
 
 def read_arrays(
@@ -486,13 +497,14 @@ def evaluate(
     show:bool=False, # Progress bars
     processes:Processes|None=None, # Processes that share the batches
     metrics:tuple=standard, # Each a `Metric`; `(*standard, mine)` adds one
+    reading:Reading=Reading(), # Which part of the reference is read
 )->dict|None: # JSON-ready: counts, scores of each net, floors, checksums; `None` in all processes but the first
     "Score images against a reference."
     images = images if isinstance(images, Images) else Images(images)
     check_count(len(images))
     check_metrics(metrics)
     images.check_sizes()
-    references = [open_reference(reference, net, images.shape) for net in nets or fashion_nets()]
+    references = [open_reference(reference, net, images.shape, reading) for net in nets or fashion_nets()]
     return score_images(images, images.labels if labels is None else labels, references, nets=nets, keep=keep,
         show=show, processes=processes, metrics=tuple(metrics))
 
@@ -646,6 +658,7 @@ def score_run(
     keep:int=10_000, # As `evaluate`
     processes:Processes|None=None, # Processes that share drawing and looking
     metrics:tuple=standard, # As `evaluate`
+    reading:Reading=Reading(), # As `evaluate`
     **sampling, # Fields of `Sampling`, in place of those of `scoring`
 )->dict|None: # What `evaluate` returns, with how the images were made
     "Sample a run and score it; the result is kept in its results.json."
@@ -653,7 +666,11 @@ def score_run(
     check_count(count)
     check_metrics(metrics)
     sampler = Sampler(run, how, step, processes)
-    references = [open_reference(reference, net, sampler.shape) for net in nets or fashion_nets()]
+    data = sampler.config.data
+    real = reference if reference!='fashion' else data.images or data.store or 'IMAGES'
+    command = f'urepa evaluate {run} --reference {real} --features inception, or dinov2'
+    for net in nets or fashion_nets(): check_shape(net, sampler.shape, f'the images of {run}', f'call {command}')
+    references = [open_reference(reference, net, sampler.shape, reading) for net in nets or fashion_nets()]
     images = Images(draw_shared(sampler, count, show, processes))
     labels = sampler.labels(0, count) if sampler.known else None
     result = score_images(images, labels, references, nets=nets, keep=keep, show=show, processes=processes,

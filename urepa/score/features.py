@@ -195,6 +195,8 @@ def extract(
 # %% ../../nbs/score/60_features.ipynb #79d68cfc
 class Embedded(nn.Module):
     "The classifier or the autoencoder of this page, from bytes."
+    image_shape = 1,32,32 # that it looks at
+
     def __init__(self,
         name:str, # `'classifier'` or `'autoencoder'`
     ):
@@ -208,7 +210,7 @@ class Embedded(nn.Module):
         images:Tensor, # uint8 `[b 1 32 32]`
     )->dict: # `pool` `[b 96]` or `[b 64]`; `logits` of the classifier
         shape = tuple(images.shape[1:])
-        require(shape==(1, 32, 32), 'the embedded nets look at grey images of 32×32, '
+        require(shape==self.image_shape, 'the embedded nets look at grey images of 32×32, '
             f'these are {list(shape)}; choose inception or dinov2')
         pool = self.net.features(to_model(images))
         if self.name!='classifier': return dict(pool=pool)

@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['unreadable', 'write_npz', 'write_pngs', 'write_samples', 'ArrayWriter', 'PngWriter', 'open_writer', 'same_plan',
            'open_output', 'close_output', 'check_array', 'opened', 'read_image', 'npz_batches', 'npy_header',
-           'folder_batches', 'Images', 'read_samples']
+           'folder_batches', 'Images', 'StoredImages', 'say_once', 'CutImages', 'is_store', 'open_samples', 'open_real',
+           'read_samples']
 
 # %% ../../nbs/score/55_image_files.ipynb #f47c23e3
-import shutil,zipfile
+import dataclasses,functools,shutil,sys,zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import sha256 as new_sha256
@@ -17,9 +18,13 @@ import numpy as np
 import torch
 from PIL import Image,UnidentifiedImageError
 from torch import Tensor
+from ..config import Reading,Selection
 from ..core import UserError,read_json,require,sha256,write_atomic,write_json
-from ..data.images import image_grid
-from ..data.sources import is_image
+from ..data.codecs import load_codec
+from ..data.images import image_grid,open_source,to_u8
+from ..data.prepare import Pictures
+from ..data.sources import is_image,left_out
+from ..data.store import Store
 
 # %% ../../nbs/score/55_image_files.ipynb #228e8826
 def write_npz(
@@ -308,6 +313,8 @@ class Images:
         "Check a file or a folder, as far as heads tell."
         path = self.source
         require(path.exists(), f'{path} does not exist; give an .npz file or a folder of images')
+        require(not path.is_file() or not is_image(path.name), f'{path} is one picture, perhaps a sheet of many; give a '
+                'folder of images or an .npz file, which urepa sample RUN --out FILE.npz writes')
         whole = not path.with_name(f'{path.name}.parts').exists()
         require(whole, f'{path} is not complete; repeat the urepa sample that began it')
         try: h,w,c = self.open_folder() if path.is_dir() else self.open_npz()
@@ -383,6 +390,121 @@ class Images:
         if isinstance(self.source, Tensor): return new_sha256(self.source.contiguous().numpy().tobytes()).hexdigest()
         if not self.files: return sha256(self.source)
         return new_sha256('\n'.join(f'{o.name} {sha256(o)}' for o in self.files).encode()).hexdigest()
+
+class StoredImages(Images):
+    "The images of a store; latents are decoded."
+    def __init__(self,
+        name:str|Path, # A folder, or an address
+    ):
+        self.store = Store(name)
+        self.codec = load_codec(self.store.meta['codec']['name'])
+        self.source,self.files,self.record = Path(name),[],None
+        self.n = len(self.store)
+        self.labels = self.store.read(range(self.n), ('label',))['label'].clone()
+        self.shape = tuple(self.decode([0])[0].shape)
+
+    def decode(self,
+        index, # Which
+    )->Tensor: # uint8 `[b c h w]`
+        "Some images; of latents, what their means decode to."
+        moments = self.store.read(index, ('moments',))['moments'].clone()
+        if moments.dtype==torch.uint8: return moments
+        return to_u8(self.codec.decode(self.codec.mean(moments)))
+
+    def check_sizes(self): "Nothing: a store holds one size."
+
+    def batches(self,
+        size:int=64, # Images in a batch
+        first:int=0, # Number of the first batch
+        every:int=1, # Take one batch in so many
+    ): # Yields uint8 `[b c h w]`
+        "The images in order."
+        for i in range(first*size, self.n, every*size): yield self.decode(range(i, min(i+size, self.n)))
+
+    def checksum(self)->str: # 64 hexadecimal digits
+        "Of the checksums of all shards."
+        return new_sha256('\n'.join(o['sha256'] for o in self.store.shards).encode()).hexdigest()
+
+@functools.cache
+def say_once(
+    sentence:str, # For the user
+):
+    "Print a sentence, also where two nets look at the same images."
+    print(sentence, file=sys.stderr)
+
+class CutImages(Images):
+    "Images of any source, cut to the size of others as `prepare` cuts."
+    def __init__(self,
+        name:str|Path, # As `open_source`
+        shape:tuple, # Of an image, `(c, h, w)`
+        reading:Reading=Reading(), # Which part is read
+    ):
+        select = Selection(**dataclasses.asdict(reading), unlabelled=True)
+        source = open_source(str(name), select)
+        self.pictures = Pictures(source, shape[1], shape[0]==1, reading.tolerance)
+        self.source,self.files,self.record,self.labels = Path(str(name)),[],None,None
+        self.n,self.shape = source.length,tuple(shape)
+        self.seen = None # checksum, once all were read
+        told = left_out(source.left)
+        if told: say_once(f'{name}: left out are {told}')
+
+    def check_larger(self):
+        "`UserError` where the first image would have to be enlarged."
+        opened = next(iter(self.pictures.source.read(0, 1))).opened
+        try: w,h = opened().size
+        except Exception: return # it will be passed over
+        require(min(w, h)>=self.shape[1], f'the samples are {self.shape[1]}×{self.shape[2]} and the first image of '
+                f'{self.source} is {h}×{w}; compare images of one resolution, or larger ones, which are cut')
+
+    def check_sizes(self): "Nothing: all are cut to one size."
+
+    def batches(self,
+        size:int=64, # Images in a batch
+        first:int=0, # Number of the first batch
+        every:int=1, # Take one batch in so many
+    ): # Yields uint8 `[b c h w]`
+        "The images in order, decoded by a few threads."
+        digest = new_sha256()
+        with ThreadPoolExecutor(4) as pool:
+            for i in range(first*size, self.n, every*size):
+                images = torch.stack([o for o,_ in pool.map(self.pictures, range(i, min(i+size, self.n)))])
+                digest.update(images.numpy().tobytes())
+                yield images
+        if (first, every)==(0, 1): self.seen = digest.hexdigest()
+
+    def checksum(self)->str: # 64 hexadecimal digits
+        "Of the bytes of all images, as they are cut."
+        if self.seen is None:
+            for _ in self.batches(): pass
+        return self.seen
+
+def is_store(
+    name:str|Path, # A path or an address
+)->bool:
+    "Whether a store lies there."
+    return '://' in str(name) or (Path(name)/'store.json').is_file()
+
+def open_samples(
+    name:str|Path, # A store, an .npz file, or a folder of images
+)->Images:
+    "Images to be judged, as they are."
+    return StoredImages(name) if is_store(name) else Images(name)
+
+def open_real(
+    name:str|Path, # A store, an .npz file, or as `open_source`
+    shape:tuple, # Of the samples, `(c, h, w)`
+    reading:Reading=Reading(), # Which part of a source is read
+)->Images:
+    "Real images to compare samples with, from whatever `urepa prepare` reads, and from a store."
+    if not is_store(name) and Path(name).suffix!='.npz':
+        cut = CutImages(name, shape, reading)
+        cut.check_larger()
+        return cut
+    images = StoredImages(name) if is_store(name) else Images(name)
+    h,w = images.shape[1:]
+    require((h, w)==tuple(shape[1:]), f'the samples are {shape[1]}×{shape[2]} and {name} is {h}×{w}; '
+            'compare images of one resolution')
+    return images
 
 def read_samples(
     path:str|Path, # An .npz file or a folder of images
