@@ -287,13 +287,16 @@ def setup(
     check_machine(config.run, processes.device)
     build = run.builder(build)
     data = TrainingData(config, processes.device)
+    if processes.main: data.check_sizes()
     run.check_store(data)
     run.check_config(data.config, resume, settled=True)
     processes.same({'the store':data.fingerprint, 'images':len(data)})
     objective = build(data.config, data=data, device=processes.device).objective
     objective.check_parts(processes.world*config.optim.grad_accum)
     data.wanted = objective.wanted
-    if processes.main: check_trackers(config.run.trackers)
+    if processes.main:
+        check_trackers(config.run.trackers)
+        if told := data.sorted_by_class(): print(told, file=sys.stderr)
     state = resume_from(State(data.config, objective, processes), run)
     steps = config.optim.steps
     require(state.step<=steps, f'{run.folder} has done {state.step} steps already, and optim.steps is {steps}; '
