@@ -1,7 +1,7 @@
 # Every target makes .venv and installs into it what it needs; a second run reuses what stands.
 # PYTHON=/path/to/python chooses the interpreter that .venv is made with.
 .DEFAULT_GOAL := help
-.PHONY: help demo bench gpu test kills faults export pages readme docs preview dev clean
+.PHONY: help demo bench gpu test kills votes faults export pages readme docs preview dev clean
 bin := .venv/bin
 JOBS ?= logical
 
@@ -27,6 +27,10 @@ test:    ## run every page, and check that pages, package, wheel, commands and d
 kills:   ## kill a training run at random moments, sixty times, and see that nothing is lost; ARGS="--seed 1" chooses the moments
 	@.ci/install dev
 	@$(bin)/python tests/kills.py --kills 60 --out data/results/kills.json $(ARGS)
+
+votes:   ## measure what it costs 2, 8 and 16 processes to ask at every step whether the run shall stop
+	@.ci/install dev
+	@$(bin)/python tests/votes.py --out data/results/votes.json $(ARGS)
 
 faults:  ## put faults into the mathematics and list those that nothing notices; ARGS="--sample 30" is shorter, "--out FILE" goes on
 	@.ci/install dev

@@ -53,17 +53,21 @@ def urepa_command(*words):
     from urepa.app.cli import main
     sys.exit(main())
 
-def command(*words, cwd, env=None):
-    return Fork(urepa_command, *map(str, words), cwd=cwd, env=dict(os.environ) if env is None else env)
+def command(*words, cwd, env=None, function=urepa_command):
+    return Fork(function, *map(str, words), cwd=cwd, env=dict(os.environ) if env is None else env)
 
 class Ranks:
-    "The command as n processes that find each other, as `torchrun` would begin them."
-    def __init__(self, n, *words, cwd, env=None):
+    """The command as n processes that find each other, as `torchrun` would begin them.
+
+    `own` has further words of some ranks, `functions` what these call instead of the command, `absent` never come."""
+    def __init__(self, n, *words, cwd, env=None, own=None, functions=None, absent=()):
         with socket.create_server(('127.0.0.1', 0)) as free: port = free.getsockname()[1]
         shared = dict(os.environ if env is None else env, WORLD_SIZE=n, LOCAL_WORLD_SIZE=n, MASTER_ADDR='127.0.0.1',
                       MASTER_PORT=port)
         each = [{k:str(v) for k, v in dict(shared, RANK=i, LOCAL_RANK=i).items()} for i in range(n)]
-        self.forks = [command(*words, cwd=cwd, env=o) for o in each]
+        own, functions = own or {}, functions or {}
+        self.forks = [command(*words, *own.get(i, ()), cwd=cwd, env=each[i], function=functions.get(i, urepa_command))
+                      for i in range(n) if i not in absent]
 
     def ended(self): return any(o.ended() for o in self.forks)
 

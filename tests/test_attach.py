@@ -68,6 +68,7 @@ def same(a, b, eps=1e-6):
 
 # ---- Under what loops put around a network ---------------------------------------------------------------------------
 
+@pytest.mark.filterwarnings('ignore:None of the inputs have requires_grad')
 @pytest.mark.parametrize('reentrant', [False, True])
 def test_checkpointing_counts_nothing_twice(plain, reentrant):
     same(plain, gradients(Tokens(reentrant=reentrant), passes='all'))
@@ -313,15 +314,17 @@ def networks():
                    projection_class_embeddings_input_dim=32, **text_time)
     dit = dict(num_attention_heads=2, attention_head_dim=16, in_channels=4, num_layers=4, sample_size=16, patch_size=2,
                num_embeds_ada_norm=1000, norm_num_groups=4)
-    sana = dict(sample_size=16, in_channels=4, out_channels=4, num_attention_heads=2, attention_head_dim=8, num_layers=3,
-                num_cross_attention_heads=2, cross_attention_head_dim=8, cross_attention_dim=16, caption_channels=12,
+    sana = dict(sample_size=16, in_channels=4, out_channels=4, num_attention_heads=2, attention_head_dim=8,
+                num_layers=3, num_cross_attention_heads=2, cross_attention_head_dim=8, cross_attention_dim=16,
+                caption_channels=12,
                 patch_size=1)
     return dict(
         unet2d=(UNet2DModel, pixels, 'mid_block', 'epsilon', {}),
         unet2d_classes=(UNet2DModel, dict(pixels, num_class_embeds=10), 'mid_block', 'v_prediction',
                         dict(class_labels=labels)),
         sd15=(UNet2DConditionModel, sd15, 'mid_block', 'epsilon', dict(encoder_hidden_states=text)),
-        sdxl=(UNet2DConditionModel, sdxl, 'mid_block', 'epsilon', dict(encoder_hidden_states=text, added_cond_kwargs=more)),
+        sdxl=(UNet2DConditionModel, sdxl, 'mid_block', 'epsilon',
+              dict(encoder_hidden_states=text, added_cond_kwargs=more)),
         kolors=(UNet2DConditionModel, kolors, 'mid_block', 'v_prediction',
                 dict(encoder_hidden_states=text, added_cond_kwargs=more)),
         dit=(DiTTransformer2DModel, dit, 'transformer_blocks.1', 'epsilon', dict(class_labels=labels)),

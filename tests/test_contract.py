@@ -85,3 +85,23 @@ def test_a_plain_loop_of_ones_own():
     loss = F.mse_loss(v, x)+.5*token_loss(Projector(32, 96, 64, 4, 8)(h), z)
     loss.backward()
     assert net.stages[0][0].modulation.weight.grad is not None
+
+def test_any_network_in_three_lines():
+    from diffusers import UNet2DModel
+
+    from urepa import Aligner, find_places, probe
+    unet = UNet2DModel(sample_size=16, in_channels=1, out_channels=1, block_out_channels=(8, 8), norm_num_groups=4,
+                       layers_per_block=1, down_block_types=('DownBlock2D',)*2, up_block_types=('UpBlock2D',)*2)
+    images, _ = fashion('train')
+    x, noise, t = to_model(images[:4])[:,:,::2,::2], torch.randn(4, 1, 16, 16), torch.arange(4)
+    aligner = Aligner(unet, 'mid_block', teacher=load_teacher('embedded'))
+    loss = F.mse_loss(unet(noise, t).sample, noise) + aligner(images[:4])
+    loss.backward()
+    assert torch.allclose(aligner.terms['token'], -aligner.terms['cosine']) and unet.conv_in.weight.grad is not None
+    aligner.remove()
+    stored = Aligner(unet, 'mid_block', teacher_width=384, teacher_grid=16)
+    unet(noise, t)
+    assert stored(tokens=torch.randn(4, 256, 384)).ndim==0
+    assert [o.name for o in find_places(unet) if o.recommended]==['mid_block']
+    rows = probe(unet, x, torch.randn(4, 16, 8), times=.5)
+    assert [o['place'] for o in rows][2]=='mid_block'

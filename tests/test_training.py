@@ -106,7 +106,7 @@ def test_two_processes_stop_die_and_go_on(urepa, tmp_path):
     started = Started(accelerate, tmp_path, '--resume').until(step+2)
     started.workers()[1].kill()
     told = started.text()
-    assert started.process.returncode and 'another one has ended' in told, told
+    assert started.process.returncode and 'because process 2 of 2 has ended' in told, told
     step = steps_kept(tmp_path/'two')[-1]
     told = urepa('train', 'tiny', '--run.log-every', 1, '--run.device', 'cpu', '--out', 'two', '--resume').err
     assert f'from step {step} to step 20' in told, told

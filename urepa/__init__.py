@@ -31,6 +31,7 @@ _rooms = {
     'score.evaluate': ['evaluate'],
     'score.compare': ['compare'],
     'inside.cka': ['linear_cka'],
+    'inside.probe': ['probe'],
     'app.pipeline': ['UREPAPipeline'],
     'app.published': ['from_sit'],
 }

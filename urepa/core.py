@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['COLORS', 'UserError', 'require', 'nearest', 'write_atomic', 'write_json', 'read_json', 'sha256', 'asset',
-           'cache_folder', 'package_version', 'revision', 'processor', 'provenance', 'Lines', 'progress']
+           'cache_folder', 'package_version', 'revision', 'source_digest', 'processor', 'provenance', 'Lines',
+           'progress']
 
 # %% ../nbs/00_core.ipynb #0351c797
 import contextlib,hashlib,json,os,sys,tempfile
@@ -117,6 +118,16 @@ def revision()->str|None: # e.g. `'1a2b3c4'`, with `'+'` when files differ; `Non
     try: name,changed = git('rev-parse', '--short', 'HEAD'),git('status', '--porcelain', '--', 'urepa')
     except (OSError, subprocess.CalledProcessError): return None
     return f'{name}+' if changed else name
+
+# %% ../nbs/00_core.ipynb #968631eb
+def source_digest()->str: # 12 hexadecimal digits
+    "What tells this code from other code, committed or not."
+    package = Path(urepa.__file__).parent
+    digest = hashlib.sha256()
+    for o in sorted(package.rglob('*.py')):
+        digest.update(f'{o.relative_to(package)}\n'.encode())
+        digest.update(o.read_bytes())
+    return digest.hexdigest()[:12]
 
 # %% ../nbs/00_core.ipynb #00000001
 def processor()->str: # e.g. `'AMD EPYC 7R13'`

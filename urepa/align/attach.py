@@ -342,7 +342,8 @@ def check_tokens(self:Aligner,
     wanted = rows*columns,self.teacher_width
     require(z.ndim==3 and tuple(z.shape[1:])==wanted,
             f"teacher tokens of shape {list(z.shape)}; expected [b {wanted[0]} {wanted[1]}], a grid of "
-            f"{rows}×{columns} and {wanted[1]} features; give these, without class or register tokens, or grid=(rows, columns)")
+            f"{rows}×{columns} and {wanted[1]} features; give these, without class or register tokens, "
+            'or grid=(rows, columns)')
 
 # %% ../../nbs/align/46_attach.ipynb #8833d406
 def joined(

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['caption_bytes', 'Recipe', 'Encoder', 'pack_captions', 'unpack_captions', 'try_image', 'Pictures', 'prefetch_map',
-           'Prepare', 'known_plan', 'plan', 'flat', 'compare_plans', 'check_plan', 'open_finished', 'check_counts',
-           'check_space', 'write_basis', 'clear_left', 'make_shards', 'prepare', 'finish', 'token_picture', 'captioned',
-           'inspect']
+           'image_order', 'Prepare', 'known_plan', 'plan', 'flat', 'compare_plans', 'check_plan', 'open_finished',
+           'fit_order', 'check_counts', 'check_space', 'write_basis', 'clear_left', 'make_shards', 'prepare', 'finish',
+           'token_picture', 'captioned', 'inspect']
 
 # %% ../../nbs/data/14_prepare.ipynb #7ee0570a
 import dataclasses,itertools,json,os,shutil,sys
@@ -14,7 +14,6 @@ from collections.abc import Callable,Iterable,Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Literal
 import numpy as np
@@ -26,6 +25,7 @@ from torch import Tensor
 from ..core import UserError,progress,provenance,read_json,require,sha256,write_json
 from .codecs import load_codec
 from .images import image_grid,load_image,to_model
+from .order import shuffled
 from .sources import Item,Source,check_label
 from .store import Store,basis_name,components_kept,finish_store,fit_basis,pack_tokens,shard_paths,write_shard
 from .teachers import TeacherLike,load_teacher,teacher_about,teacher_grid
@@ -45,6 +45,8 @@ class Recipe:
     mirror: bool = False # Keep the mirrored image too
     tokens: str = 'float16' # How teacher tokens are kept: float16, int8, or pca64 for 64 components
     shard_size: int = 1024 # Images in a file
+    order: Literal['shuffled', 'source'] = 'shuffled' # How images lie in the store
+    seed: int = 0 # Of the shuffled order
     batch: int = 32 # Images encoded at once
     precision: Literal['float32', 'bfloat16'] = 'float32' # What codec and teacher compute in
     tiled: bool = False # Encode in pieces, for large images
@@ -59,6 +61,8 @@ class Encoder:
         r = recipe
         choices = "choose 'float32' or 'bfloat16'"
         require(r.precision in ('float32', 'bfloat16'), f'unknown precision {r.precision!r}: {choices}')
+        known = r.order in ('shuffled', 'source')
+        require(known, f"unknown order {r.order!r}: choose 'shuffled' or 'source'")
         components_kept(r.tokens)
         self.recipe = r
         self.device = torch.device(device)
@@ -191,6 +195,13 @@ def prefetch_map(
             yield item,future.result()
     for item,future in waiting: yield item,future.result()
 
+def image_order(
+    source:Source, # Where images come from
+    recipe:Recipe, # How they are ordered
+): # As from `shuffled`; `None` for the order of the source
+    "Which image of the source comes where in the store."
+    return shuffled(source.length, recipe.seed, 'prepare') if recipe.order=='shuffled' else None
+
 class Prepare:
     "One process's part of making a store."
     def __init__(self,
@@ -206,6 +217,16 @@ class Prepare:
         self.tolerance = tolerance
         self.threads = threads
         self.pool = ThreadPoolExecutor(threads)
+        self.order = image_order(source, encoder.recipe)
+
+    def items(self,
+        first:int, # Place in the store
+        last:int, # Place after the last
+    ): # Yields pairs: place in the source, `(name, label, opened)`
+        "Images in the order of the store."
+        if self.order is None: yield from enumerate(self.source.read(first, last), first)
+        else:
+            for k in self.order[first:last].tolist(): yield from enumerate(self.source.read(k, k+1), k)
 
     def encode(self,
         batch:list, # `(index, item, image)`
@@ -225,22 +246,21 @@ class Prepare:
         "Make one shard."
         r = self.encoder.recipe
         parts,batch,skipped = [],[],[]
-        index = k*r.shard_size
-        read = partial(try_image, size=r.image_size, grey=r.grey)
-        items = self.source.read(index, index+r.shard_size)
-        for item,image in prefetch_map(items, read, self.pool, r.batch+self.threads):
+        first,seen = k*r.shard_size,0
+        def read(pair): return try_image(pair[1], r.image_size, r.grey)
+        items = self.items(first, first+r.shard_size)
+        for (index,item),image in prefetch_map(items, read, self.pool, r.batch+self.threads):
             item = Item(*item)
             check_label(self.source, item.name, item.label)
             if isinstance(image, str): skipped.append((index, item.name, image))
             else: batch.append((index, item, image))
-            index += 1
+            seen += 1
             if len(batch)==r.batch:
                 parts += self.encode(batch)
-                report(index-k*r.shard_size)
+                report(seen)
                 batch = []
         if batch: parts += self.encode(batch)
         self.check_skipped(skipped)
-        seen = index-k*r.shard_size
         tensors = dict(label=torch.zeros(0, dtype=torch.long))
         if parts: tensors = {name:torch.cat([o[name] for o in parts]) for name in parts[0]}
         if seen: write_shard(self.out, k, tensors, skipped)
@@ -298,7 +318,10 @@ def check_plan(
 ):
     "Write the plan down, or compare it with the one that stands there."
     path = out/'plan.json'
-    if path.exists(): compare_plans(out, read_json(path), planned)
+    if path.exists():
+        standing = read_json(path)
+        made = dict(order='source', seed=planned['recipe']['seed']) # by a urepa that knew no other order
+        compare_plans(out, dict(standing, recipe=made|standing['recipe']), planned)
     write_json(path, planned)
 
 def open_finished(
@@ -308,12 +331,26 @@ def open_finished(
 )->Store:
     "The store, if it was made of these images by this recipe."
     store = Store(out)
+    store.check_sizes()
     path = out/'plan.json'
     planned = known_plan(source, recipe)
     standing = store.meta|(read_json(path) if path.exists() else {})
+    known = planned['recipe'].keys()&standing['recipe'].keys() # an older recipe says less
+    planned['recipe'] = {k:planned['recipe'][k] for k in known}
     both = planned.keys()&standing.keys()
     compare_plans(out, {k:standing[k] for k in both}, {k:planned[k] for k in both})
     return store
+
+def fit_order(
+    recipe:Recipe, # As it was asked for
+    source:Source, # Where images come from
+    show:bool=True, # Say what is changed
+)->Recipe: # As it can be done
+    "A stream keeps its order."
+    if recipe.order=='source' or source.length is not None: return recipe
+    told = 'a stream cannot be permuted: its images are kept in their order; with data.window, sorted ones train badly'
+    if show: print(told, file=sys.stderr)
+    return dataclasses.replace(recipe, order='source')
 
 def check_counts(
     recipe:Recipe, # What is kept of every image
@@ -414,6 +451,7 @@ def prepare(
     "Make a store, go on with it, or open it where it is finished."
     out = Path(out)
     check_counts(recipe, tolerance, threads)
+    recipe = fit_order(recipe, source, show)
     if (out/'store.json').exists(): return open_finished(out, source, recipe)
     processes = processes or Processes(str(device), timedelta(days=7)) # shards may take unlike times
     encoder = Encoder(recipe, processes.device, teacher)

@@ -4,21 +4,22 @@
 
 # %% auto #0
 __all__ = ['linear_readout', 'neighbour_accuracy', 'cosine_between', 'readouts', 'measure_teacher', 'pooled_blocks',
-           'label_readouts', 'effective_rank', 'block_spectra', 'grid_distances', 'attention_reach', 'WatchAttention',
-           'attention_distances', 'plot_times']
+           'label_readouts', 'probe', 'effective_rank', 'block_spectra', 'grid_distances', 'attention_reach',
+           'WatchAttention', 'attention_distances', 'plot_times']
 
 # %% ../../nbs/inside/72_probe.ipynb #7c8c0ebf
 from collections.abc import Callable,Iterable
 import torch
 from safetensors import safe_open
-from torch import Tensor
+from torch import Tensor,nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
-from ..align.depth import block_batches,block_numbers,block_stage,is_teacher,listed
+from ..align.depth import block_batches,block_numbers,block_stage,is_teacher,listed,probe_blocks
 from ..core import COLORS,require,sha256
 from ..data.images import fashion,to_model
 from ..data.teachers import load_teacher,teacher_path
 from ..flow.paths import Flow
+from ..nets.adapted import adapt
 from ..tokens import Moments,grid_side
 
 # %% ../../nbs/inside/72_probe.ipynb #802b20f1
@@ -124,6 +125,32 @@ def label_readouts(
             found = dict(linear=linear_readout(fit, judge), neighbours=neighbour_accuracy(fit, judge, k))
             rows.append(dict(block=i, stage=block_stage(net, i), t=t, **found))
     return rows
+
+# %% ../../nbs/inside/72_probe.ipynb #96070d39
+def probe(
+    net:nn.Module, # Any network that takes image and time first
+    images:Tensor, # Clean, as the network knows them: pixels or latents, `[n c h w]`
+    tokens:Tensor, # The teacher's, of the same images, `[n m e]`
+    example=None, # Arguments of one call, such as `(x, t)`; not needed for networks of this package and of diffusers
+    call:Callable|None=None, # `call(net, x, t, y)`; by default as in the example, with times up to 1000
+    times:tuple|float=(.2, .5, .8), # Noise levels, 1 is noise
+    flow:Flow=Flow(), # How image and noise mix; `Flow('vp', 'noise')` for DDPM
+    batch:int=200, # Images at once
+    seed:int=0, # Names the noise
+)->list[dict]: # A row for each time and place: `place`, `block`, `stage`, `t`, `r2`, `cosine`, `gap`
+    "How well the teacher's tokens can be read off the places of a network."
+    own = hasattr(net, 'forward_intermediates')
+    seen = net if own else adapt(net, example, call)
+    modes = {o:o.training for o in net.modules()}
+    unknown = torch.full((len(images),), seen.config.n_classes, device=images.device)
+    try:
+        net.eval()
+        rows = probe_blocks(seen, images, unknown, tokens, times, flow=flow, batch=batch, seed=seed)
+    finally:
+        for o,mode in modes.items(): o.training = mode
+        if not own: seen.release()
+    names = [o.name for o in getattr(seen, 'places', ())] or [f'block {i}' for i in range(1, seen.n_blocks+1)]
+    return [dict(place=names[o['block']-1], **o) for o in rows]
 
 # %% ../../nbs/inside/72_probe.ipynb #c4116c32
 def effective_rank(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['patience', 'blocks_of', 'State', 'Diverged', 'why_stop', 'modules', 'snapshot_of', 'resume_from', 'stop_requests',
-           'plan', 'Clock', 'Ready', 'setup', 'Recorder', 'run_steps', 'train']
+           'plan', 'Clock', 'card', 'Ready', 'begun', 'setup', 'Recorder', 'run_steps', 'train']
 
 # %% ../../nbs/training/54_train.ipynb #0e9c1c10
 import signal,sys,threading,time
@@ -16,14 +16,14 @@ import torch
 from fastcore.basics import patch
 from torch import Tensor,nn
 from ..data.batches import Batch,TrainingData
-from ..config import Config
-from ..core import UserError,progress,require
+from ..config import Config,field_names,field_value
+from ..core import UserError,package_version,progress,require,sha256,source_digest
 from .ema import Averages
 from ..machine import check_machine
-from .build import build
-from ..processes import Processes
+from .build import Undrawn,build
+from ..processes import Processes,Vote,say
 from ..nets.describe import describe,macs_in_words
-from .checkpoint import Writer,files_of,load_checkpoint,snapshot
+from .checkpoint import Writer,files_of,load_checkpoint,snapshot,write_snapshot
 from .run import Log,Run,check_parts,check_trackers,trackers
 
 # %% ../../nbs/training/54_train.ipynb #45b84fac
@@ -41,19 +41,22 @@ class State:
         processes:Processes|None=None, # Those that train together
     ):
         optim,align,shard = config.optim,config.align,config.run.fsdp
+        bf16 = config.run.precision=='bfloat16'
         self.config = config
         self.objective = objective
         self.processes = processes or Processes()
         self.step = 0 # steps done
+        self.moving = False # weights, averages and moments are between two steps
         self.sums = {} # of the loss terms since the last line of the log
         self.skipped_in_a_row = 0
         self.cost = describe(objective.net, objective.projector, align.block) # while the weights are in one piece
         self.ema = Averages(objective.net, optim.ema, optim.averages)
         if shard:
             for net in self.ema.modules.values():
-                self.processes.wrap(net, True, blocks_of(net), method='forward_intermediates')
+                self.processes.wrap(net, True, blocks_of(net), method='forward_intermediates', bf16=bf16)
         if objective.ema_teacher: objective.ema_teacher.net = self.ema.module
-        self.call = self.processes.wrap(objective, shard, blocks_of(objective.net), find_unused=align.stop_step>0)
+        self.call = self.processes.wrap(
+            objective, shard, blocks_of(objective.net), find_unused=align.stop_step>0, bf16=bf16)
         self.optimizer = torch.optim.AdamW(
             objective.parameters(), lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay, fused=True)
 
@@ -89,15 +92,17 @@ def train_step(self:State,
     for group in self.optimizer.param_groups: group['lr'] = optim.lr*warmup
     self.optimizer.zero_grad()
     terms = [self.backward(batch, last=k==len(batches)) for k,batch in enumerate(batches, 1)]
-    norm = nn.utils.clip_grad_norm_(self.objective.parameters(), optim.max_grad_norm)
+    norm = nn.utils.clip_grad_norm_(self.objective.parameters(), optim.max_grad_norm, foreach=True)
     if hasattr(norm, 'full_tensor'): norm = norm.full_tensor() # of split weights
     finite = norm.isfinite()
+    self.moving = True
     self.optimizer.found_inf = (~finite).float() # the fused kernel then leaves weights and moments alone
     self.optimizer.step()
     self.ema.update(finite)
     self.step += 1
     means = {k:torch.stack([o[k] for o in terms]).mean() for k in terms[0]}
     self.accumulate(means|dict(gradient=norm), finite)
+    self.moving = False
 
 # %% ../../nbs/training/54_train.ipynb #13a57f6f
 @patch(as_prop=True)
@@ -182,7 +187,9 @@ def resume_from(
 
 # %% ../../nbs/training/54_train.ipynb #1fd0d7ca
 @contextmanager
-def stop_requests(): # Yields a list that stays empty until a stop is requested
+def stop_requests(
+    processes:Processes|None=None, # Their thread hears of a signal, too, while the main thread waits
+): # Yields a list that stays empty until a stop is requested
     "Note Ctrl-C, SIGTERM and SIGUSR1 instead of dying from them; a second Ctrl-C is not held back."
     asked,signals = [],(signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
     if threading.current_thread() is not threading.main_thread():
@@ -193,9 +200,12 @@ def stop_requests(): # Yields a list that stays empty until a stop is requested
         asked.append(signal.Signals(number).name)
         signal.signal(signal.SIGINT, old[signal.SIGINT])
     for s in signals: signal.signal(s, note)
+    presence = processes and processes.presence
+    if presence: heard = signal.set_wakeup_fd(presence.wake.fileno(), warn_on_full_buffer=False)
     try: yield asked
     finally:
         for s in signals: signal.signal(s, old[s])
+        if presence: signal.set_wakeup_fd(heard)
 
 # %% ../../nbs/training/54_train.ipynb #fccc994a
 def plan(
@@ -245,11 +255,37 @@ class Clock:
         return f'{self.optim.batch_size/seconds:,.0f} images a second: {time_left} to go'
 
 # %% ../../nbs/training/54_train.ipynb #f92de30d
+def card(
+    config:Config, # What to train
+    build:Callable, # What makes the parts
+    **options, # How the run is started
+)->dict: # name → value
+    "What must be the same in all processes."
+    source = getattr(build, 'source', None)
+    fields = {k:field_value(config, k) for k in field_names() if k!='data.store'}
+    fields['data.store'] = bool(config.data.store) # where it lies may differ
+    code = f"{package_version('urepa')} ({source_digest()})"
+    return fields|options|{'the code of urepa':code, 'torch':torch.__version__,
+                           'the build file':source and sha256(source)}
+
 class Ready(NamedTuple):
     "What a run needs for its first step."
     data:TrainingData # What it learns from
     state:State # Where it stands
     build:Callable # What built its parts
+
+def begun(
+    make:Callable, # Makes what is trained
+    run:Run, # Its folder
+    processes:Processes, # Those that train together
+)->nn.Module: # An `Objective`
+    "What is trained. One process draws the weights of a new run; of one that goes on, the checkpoint holds them."
+    new = processes.broadcast(int(not run.steps))
+    with nullcontext() if new and processes.main else Undrawn(): objective = make()
+    saved = {p for o in (objective.net, objective.projector) if o is not None for p in o.parameters()}
+    if not new and not saved.issuperset(objective.parameters()): objective = make() # no checkpoint holds all of it
+    if new: processes.share(objective)
+    return objective
 
 def setup(
     config:Config, # What to train
@@ -257,19 +293,25 @@ def setup(
     resume:bool, # Continue what stands there
     processes:Processes, # Those that train together
     build:Callable=build, # As for `train`
+    until:int|None=None, # As for `train`
 )->Ready:
     "Check everything, then build what is trained; nothing is written."
+    processes.same(card(config, build, resume=resume, until=until))
     run.check_config(config, resume)
     check_parts(config, processes.world)
     check_machine(config.run, processes.device)
     build = run.builder(build)
     data = TrainingData(config, processes.device)
+    if processes.main: data.check_sizes()
     run.check_store(data)
     run.check_config(data.config, resume, settled=True)
-    objective = build(data.config, data=data, device=processes.device).objective
+    processes.same({'the store':data.fingerprint, 'images':len(data)})
+    objective = begun(lambda: build(data.config, data=data, device=processes.device).objective, run, processes)
     objective.check_parts(processes.world*config.optim.grad_accum)
     data.wanted = objective.wanted
-    if processes.main: check_trackers(config.run.trackers)
+    if processes.main:
+        check_trackers(config.run.trackers)
+        if told := data.sorted_by_class(): print(told, file=sys.stderr)
     state = resume_from(State(data.config, objective, processes), run)
     steps = config.optim.steps
     require(state.step<=steps, f'{run.folder} has done {state.step} steps already, and optim.steps is {steps}; '
@@ -292,6 +334,8 @@ class Recorder:
         self.watch = watch
         self.start = time.perf_counter() if start is None else start
         self.broken = '' # why the run cannot go on
+        self.saved = first # step of the newest checkpoint
+        self.alone = threading.Lock()
         self.clock = Clock(optim, first)
         self.bar = progress(range(first, optim.steps), 'train', show, total=optim.steps, initial=first,
                             unit=' images', unit_scale=optim.batch_size)
@@ -326,7 +370,23 @@ class Recorder:
         if self.writer: self.writer.wait() # no more than one copy of a state is held
         copy = snapshot_of(self.state)
         if self.writer: self.writer.put(copy)
+        self.saved = self.state.step
         if look and self.writer and not self.writer.wait(): self.call_watch()
+
+    def rescue(self):
+        "Save the last finished step without the other processes, if this one can; called from any thread."
+        state = self.state
+        with self.alone:
+            if not self.writer or state.config.run.fsdp or state.step==self.saved: return
+            self.saved,step = state.step,state.step
+            try:
+                require(not state.moving, f'step {step+1} is half done')
+                self.writer.wait()
+                sums = {k:float(v) for k,v in state.sums.items()}
+                extra = dict(sums=sums, skipped_in_a_row=int(state.skipped_in_a_row))
+                write_snapshot(self.writer.folder, snapshot(step, modules(state), state.optimizer, extra))
+            except Exception as e: say(f'step {step} could not be saved ({e}); the last checkpoint counts')
+            else: say(f'step {step} is saved, the last that was finished')
 
     def call_watch(self):
         "Let a function look at the newest checkpoint; its failure does not end the run."
@@ -351,13 +411,17 @@ def run_steps(
 ):
     "Step, log and save until the end, or until the run is asked to stop."
     batches = data.batches(state.step, state.config.optim.steps, state.parts())
-    with stop_requests() as asked, recorder, closing(batches):
+    processes,vote = state.processes,Vote(state.processes)
+    with stop_requests(processes) as asked, recorder, processes.rescuing(recorder.rescue), closing(batches):
         for _,batch in zip(recorder.bar, batches):
+            processes.at(2*state.step+1, f'in step {state.step+1}')
             state.train_step(*batch)
+            processes.at(2*state.step, f'between steps {state.step} and {state.step+1}')
             recorder.log_step()
-            stop = state.processes.any(asked or recorder.broken or state.step==until)
+            stop = vote.put(asked) or recorder.broken or state.step==until # the same in all processes
             recorder.save(stop)
             if stop: break
+        vote.read()
     if recorder.broken: raise Diverged(recorder.broken)
 
 def train(
@@ -372,7 +436,9 @@ def train(
     "Train with U-REPA, in one process or many; a killed run loses at most the steps since its last checkpoint."
     start,run,processes = time.perf_counter(),Run(out, new=True),Processes(config.run.device)
     with processes.name_lost_peer():
-        data,state,build = setup(config, run, resume, processes, build)
+        resume = resume or processes.restarted(run.folder)
+        data,state,build = setup(config, run, resume, processes, build, until)
+        processes.begin(run.folder)
         with run.lock() if processes.main else nullcontext():
             if processes.main:
                 run.write(data.config, data.fingerprint, build)
