@@ -39,6 +39,7 @@ noticing = { # module → what should notice its faults, the quick ones first; i
     'align.objective': ['align/45_objective', golden, 'training/57_fields'],
     'training.ema': ['training/50_ema', golden, 'training/54_train'],
     'training.train': [golden, 'training/54_train', 'training/53_run', 'app/66_watch', 'training/57_fields'],
+    'data.order': ['data/08_order', 'data/15_batches'],
     'data.batches': ['data/15_batches', golden, 'training/57_fields'],
     'score.metrics': ['score/62_evaluate'],
     'inside.cka': ['analysis/cka'],

@@ -40,7 +40,7 @@ class Edges(nn.Module):
         return maps.flatten(2).mT
 
 def test_source_and_teacher_of_ones_own(tmp_path):
-    recipe = Recipe('pixels', 'edges', 32, grey=True, shard_size=16, batch=8)
+    recipe = Recipe('pixels', 'edges', 32, grey=True, shard_size=16, batch=8, order='source')
     store = prepare(stripes(40), tmp_path/'store', recipe, device='cpu', show=False, teacher=Edges())
     assert (len(store), store.meta['source'], store.meta['classes']) == (40, 'stripes', ['lying', 'standing'])
     about = store.meta['teacher']

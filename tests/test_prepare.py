@@ -133,12 +133,33 @@ def test_tar_files_and_datasets(inside, tmp_path):
     load_dataset('imagefolder', data_dir=str(tmp_path/'images'),
                  cache_dir=str(tmp_path/'hf'))['train'].to_parquet(str(tmp_path/'parquet'/'train.parquet'))
     labels = sorted(fashion('train')[1][:40].tolist())
-    for name,words in dict(tars=['tars'], parquet=['hf:parquet'], streamed=['hf:parquet', '--streaming']).items():
+    for name,words in dict(tars=['tars'], parquet=['hf:parquet'], streamed=['hf:parquet', '--streaming'],
+                            source=['hf:parquet', '--order', 'source']).items():
         inside.good('prepare', '--images', *words, *small, '--shard-size', '16', '--out', name)
         store = Store(tmp_path/name)
         assert sorted(store.read(range(40), ('label',))['label'].tolist())==labels or name=='tars', name
         assert len(store)==40 and store.meta['classes'][0]=='0 t-shirt', store.meta['classes']
-    assert shards(tmp_path/'parquet')==shards(tmp_path/'streamed')
+    assert shards(tmp_path/'source')==shards(tmp_path/'streamed')!=shards(tmp_path/'parquet')
+    assert read_json(tmp_path/'streamed'/'store.json')['recipe']['order']=='source'
+
+def test_a_sorted_store_with_a_window_is_named_once(inside, tmp_path):
+    "Classes in folders, one after the other: permuted by default; in their order, a window says what it does."
+    garments(tmp_path/'images', 400)
+    words = ['prepare', '--images', 'images', *small, '--shard-size', '40', '--out']
+    inside.good(*words, 'permuted')
+    inside.good(*words, 'sorted', '--order', 'source')
+    def told(store):
+        done = inside('train', 'tiny', '--data.limit', '0', '--data.store', store, '--data.window', '1',
+                      '--optim.steps', '2', '--optim.batch-size', '20', '--out', f'run {store}')
+        assert done.returncode==0, done.stderr
+        return [o for o in done.stderr.splitlines() if 'classes on average' in o]
+    assert not told('permuted')
+    [line] = told('sorted')
+    assert line.startswith('sorted: a batch of 20 images from windows of 1 shards shows 1.')
+    assert 'a full shuffle 8.' in line
+    def first(store, name, count): return Store(tmp_path/store).read(range(count), (name,))[name].tolist()
+    assert len(set(first('permuted', 'label', 40)))>8 and len(set(first('sorted', 'label', 40)))<3
+    assert sorted(first('permuted', 'index', 400))==first('sorted', 'index', 400)==list(range(400))
 
 def test_no_space_half_way(urepa, tmp_path):
     "No file may grow beyond 64 blocks, as if the disk ended there; with room the same command goes on."

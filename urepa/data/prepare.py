@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['caption_bytes', 'Recipe', 'Encoder', 'pack_captions', 'unpack_captions', 'try_image', 'Pictures', 'prefetch_map',
-           'Prepare', 'known_plan', 'plan', 'flat', 'compare_plans', 'check_plan', 'open_finished', 'check_counts',
-           'check_space', 'write_basis', 'clear_left', 'make_shards', 'prepare', 'finish', 'token_picture', 'captioned',
-           'inspect']
+           'image_order', 'Prepare', 'known_plan', 'plan', 'flat', 'compare_plans', 'check_plan', 'open_finished',
+           'fit_order', 'check_counts', 'check_space', 'write_basis', 'clear_left', 'make_shards', 'prepare', 'finish',
+           'token_picture', 'captioned', 'inspect']
 
 # %% ../../nbs/data/14_prepare.ipynb #7ee0570a
 import dataclasses,itertools,json,os,shutil,sys
@@ -14,7 +14,6 @@ from collections.abc import Callable,Iterable,Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Literal
 import numpy as np
@@ -26,6 +25,7 @@ from torch import Tensor
 from ..core import UserError,progress,provenance,read_json,require,sha256,write_json
 from .codecs import load_codec
 from .images import image_grid,load_image,to_model
+from .order import shuffled
 from .sources import Item,Source,check_label
 from .store import Store,basis_name,components_kept,finish_store,fit_basis,pack_tokens,shard_paths,write_shard
 from .teachers import TeacherLike,load_teacher,teacher_about,teacher_grid
@@ -45,6 +45,8 @@ class Recipe:
     mirror: bool = False # Keep the mirrored image too
     tokens: str = 'float16' # How teacher tokens are kept: float16, int8, or pca64 for 64 components
     shard_size: int = 1024 # Images in a file
+    order: Literal['shuffled', 'source'] = 'shuffled' # How images lie in the store
+    seed: int = 0 # Of the shuffled order
     batch: int = 32 # Images encoded at once
     precision: Literal['float32', 'bfloat16'] = 'float32' # What codec and teacher compute in
     tiled: bool = False # Encode in pieces, for large images
@@ -59,6 +61,8 @@ class Encoder:
         r = recipe
         choices = "choose 'float32' or 'bfloat16'"
         require(r.precision in ('float32', 'bfloat16'), f'unknown precision {r.precision!r}: {choices}')
+        known = r.order in ('shuffled', 'source')
+        require(known, f"unknown order {r.order!r}: choose 'shuffled' or 'source'")
         components_kept(r.tokens)
         self.recipe = r
         self.device = torch.device(device)
@@ -191,6 +195,13 @@ def prefetch_map(
             yield item,future.result()
     for item,future in waiting: yield item,future.result()
 
+def image_order(
+    source:Source, # Where images come from
+    recipe:Recipe, # How they are ordered
+): # As from `shuffled`; `None` for the order of the source
+    "Which image of the source comes where in the store."
+    return shuffled(source.length, recipe.seed, 'prepare') if recipe.order=='shuffled' else None
+
 class Prepare:
     "One process's part of making a store."
     def __init__(self,
@@ -206,6 +217,17 @@ class Prepare:
         self.tolerance = tolerance
         self.threads = threads
         self.pool = ThreadPoolExecutor(threads)
+        self.order = image_order(source, encoder.recipe)
+        self.counted = {} # file of a shard → images that it left out
+
+    def items(self,
+        first:int, # Place in the store
+        last:int, # Place after the last
+    ): # Yields pairs: place in the source, `(name, label, opened)`
+        "Images in the order of the store."
+        if self.order is None: yield from enumerate(self.source.read(first, last), first)
+        else:
+            for k in self.order[first:last].tolist(): yield from enumerate(self.source.read(k, k+1), k)
 
     def encode(self,
         batch:list, # `(index, item, image)`
@@ -225,34 +247,40 @@ class Prepare:
         "Make one shard."
         r = self.encoder.recipe
         parts,batch,skipped = [],[],[]
-        index = k*r.shard_size
-        read = partial(try_image, size=r.image_size, grey=r.grey)
-        items = self.source.read(index, index+r.shard_size)
-        for item,image in prefetch_map(items, read, self.pool, r.batch+self.threads):
+        first,seen = k*r.shard_size,0
+        def read(pair): return try_image(pair[1], r.image_size, r.grey)
+        items = self.items(first, first+r.shard_size)
+        for (index,item),image in prefetch_map(items, read, self.pool, r.batch+self.threads):
             item = Item(*item)
             check_label(self.source, item.name, item.label)
             if isinstance(image, str): skipped.append((index, item.name, image))
             else: batch.append((index, item, image))
-            index += 1
+            seen += 1
             if len(batch)==r.batch:
                 parts += self.encode(batch)
-                report(index-k*r.shard_size)
+                report(seen)
                 batch = []
         if batch: parts += self.encode(batch)
         self.check_skipped(skipped)
-        seen = index-k*r.shard_size
         tensors = dict(label=torch.zeros(0, dtype=torch.long))
         if parts: tensors = {name:torch.cat([o[name] for o in parts]) for name in parts[0]}
         if seen: write_shard(self.out, k, tensors, skipped)
         report(seen)
         return seen
 
+    def count_others(self):
+        "Read what shards left out, each of them once: names are listed, files are read only if they are new."
+        for o in os.scandir(self.out/'shards'):
+            if o.name.endswith('.json') and o.name not in self.counted:
+                self.counted[o.name] = len(read_json(o.path)['skipped'])
+
     def check_skipped(self,
         skipped:list, # `(index, name, reason)`, of the shard that is about to be written
     ):
         "`UserError` if more images are broken than `tolerance` allows."
         if not skipped: return
-        count = len(skipped)+sum(len(read_json(o)['skipped']) for o in (self.out/'shards').glob('*.json'))
+        self.count_others()
+        count = len(skipped)+sum(self.counted.values())
         last = '; '.join(f'{name} ({reason})' for _,name,reason in skipped[:3])
         broken = f'{count} images cannot be read, more than the {self.tolerance} that are put up with'
         require(count<=self.tolerance, f'{broken}; the last are {last}; mend them, or raise --tolerance')
@@ -298,7 +326,10 @@ def check_plan(
 ):
     "Write the plan down, or compare it with the one that stands there."
     path = out/'plan.json'
-    if path.exists(): compare_plans(out, read_json(path), planned)
+    if path.exists():
+        standing = read_json(path)
+        made = dict(order='source', seed=planned['recipe']['seed']) # by a urepa that knew no other order
+        compare_plans(out, dict(standing, recipe=made|standing['recipe']), planned)
     write_json(path, planned)
 
 def open_finished(
@@ -308,12 +339,26 @@ def open_finished(
 )->Store:
     "The store, if it was made of these images by this recipe."
     store = Store(out)
+    store.check_sizes()
     path = out/'plan.json'
     planned = known_plan(source, recipe)
     standing = store.meta|(read_json(path) if path.exists() else {})
+    known = planned['recipe'].keys()&standing['recipe'].keys() # an older recipe says less
+    planned['recipe'] = {k:planned['recipe'][k] for k in known}
     both = planned.keys()&standing.keys()
     compare_plans(out, {k:standing[k] for k in both}, {k:planned[k] for k in both})
     return store
+
+def fit_order(
+    recipe:Recipe, # As it was asked for
+    source:Source, # Where images come from
+    show:bool=True, # Say what is changed
+)->Recipe: # As it can be done
+    "A stream keeps its order."
+    if recipe.order=='source' or source.length is not None: return recipe
+    told = 'a stream cannot be permuted: its images are kept in their order; with data.window, sorted ones train badly'
+    if show: print(told, file=sys.stderr)
+    return dataclasses.replace(recipe, order='source')
 
 def check_counts(
     recipe:Recipe, # What is kept of every image
@@ -371,10 +416,12 @@ def write_basis(
 
 def clear_left(
     out:Path, # The store
-    k:int, # A shard that this process makes
+    rank:int, # Which process makes every `world`-th shard
+    world:int, # How many there are
 ):
-    "Remove what a killed attempt left of a shard."
-    for o in (out/'shards').glob(f'{k:06d}.*.partial'):
+    "Remove what a killed attempt left of the shards that this process makes."
+    for o in (out/'shards').glob('*.partial'):
+        if int(o.name.split('.')[0])%world!=rank: continue
         try: os.kill(int(o.name.split('.')[-2]), 0)
         except ProcessLookupError: o.unlink(missing_ok=True)
         except (PermissionError, ValueError): pass
@@ -391,11 +438,11 @@ def make_shards(
     length = work.source.length
     most = length or sys.maxsize
     done = len(list((work.out/'shards').glob('*.json')))*size
+    clear_left(work.out, rank, world)
     with progress(None, 'prepare', show and rank==0, total=length, initial=min(done, most), unit=' images') as bar:
         for k in itertools.count(rank, world):
             if length is not None and k*size>=length: break
             if shard_paths(work.out, k)[1].exists(): continue
-            clear_left(work.out, k)
             start = bar.n
             def report(n): bar.update(min(start+n*world, most)-bar.n)
             if not work.shard(k, report): break
@@ -414,6 +461,7 @@ def prepare(
     "Make a store, go on with it, or open it where it is finished."
     out = Path(out)
     check_counts(recipe, tolerance, threads)
+    recipe = fit_order(recipe, source, show)
     if (out/'store.json').exists(): return open_finished(out, source, recipe)
     processes = processes or Processes(str(device), timedelta(days=7)) # shards may take unlike times
     encoder = Encoder(recipe, processes.device, teacher)
