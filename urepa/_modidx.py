@@ -588,6 +588,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'urepa.data.prepare.Prepare.__init__': ('data/prepare.html#prepare.__init__', 'urepa/data/prepare.py'),
                                     'urepa.data.prepare.Prepare.check_skipped': ( 'data/prepare.html#prepare.check_skipped',
                                                                                   'urepa/data/prepare.py'),
+                                    'urepa.data.prepare.Prepare.count_others': ( 'data/prepare.html#prepare.count_others',
+                                                                                 'urepa/data/prepare.py'),
                                     'urepa.data.prepare.Prepare.encode': ('data/prepare.html#prepare.encode', 'urepa/data/prepare.py'),
                                     'urepa.data.prepare.Prepare.items': ('data/prepare.html#prepare.items', 'urepa/data/prepare.py'),
                                     'urepa.data.prepare.Prepare.shard': ('data/prepare.html#prepare.shard', 'urepa/data/prepare.py'),
