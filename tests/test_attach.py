@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from urepa import Aligner, UserError, embedded_teacher, fashion, find_places, to_model
+from urepa import Aligner, UserError, embedded_teacher, fashion, find_places, to_model, token_loss
 from urepa.machine import generator
+from urepa.tokens import resize_tokens
 
 
 def numbers(*shape, name='numbers'): return torch.randn(*shape, generator=generator('test attach', name))
@@ -451,6 +452,11 @@ def test_wide_images_and_buckets():
     aligner = Aligner(net, 'blocks.1', embedded_teacher(), example=torch.zeros(1, 1, 16, 24))
     for rows, columns in ((2, 3), (3, 5)):
         wide = numbers(2, 1, 8*rows, 8*columns, name='wide').clamp(-1, 1)
+        tap = []
+        handle = net.blocks[1].register_forward_hook(lambda module, inputs, output, tap=tap: tap.append(output[:,1:]))
         net(wide)
-        assert aligner(wide).isfinite()
+        handle.remove()
+        aligner(wide)
+        grown = resize_tokens(aligner.projector.mlp(tap[0]), 8, grid=(rows, columns))
+        assert torch.allclose(aligner.terms['token'], token_loss(grown, embedded_teacher()(wide)), atol=1e-6)
     aligner.remove()

@@ -507,23 +507,34 @@ class Processes:
         if self.world>1: self.finish(dist.all_reduce(numbers, group=self.group, async_op=True))
         return dict(zip(values, (numbers/self.world).tolist()))
 
+    @torch.no_grad()
+    def share(self,
+        module:nn.Module, # Of the same shapes in all processes; changed in place
+    ):
+        "Give the main process's weights and buffers to all others."
+        if self.world==1: return
+        for tensor in (*module.parameters(), *module.buffers()): dist.broadcast(tensor.detach(), 0)
+
     def wrap(self,
         module:nn.Module, # On its device, with the same weights in all processes
         shard:bool=False, # Split it (FSDP2) instead of keeping a copy in each process (DDP)
         blocks:list=(), # Modules inside that FSDP2 fetches one at a time
         find_unused:bool=False, # Some weights may be left without a gradient
         method:str='', # Called in place of `forward`, of a module that is not trained
+        bf16:bool=False, # FSDP2 sends weights in bfloat16; they are kept in float32
     )->nn.Module: # To be called in its place
         "Let all processes train one module."
         if self.world==1: return module
         self.accelerator.ddp_handler.find_unused_parameters = find_unused
         if not shard: return self.accelerator.prepare_model(module, device_placement=False)
         from torch.distributed.device_mesh import init_device_mesh
-        from torch.distributed.fsdp import fully_shard,register_fsdp_forward_method
-        mesh = init_device_mesh(self.device.type, (self.world,))
-        for block in blocks: fully_shard(block, mesh=mesh)
+        from torch.distributed.fsdp import MixedPrecisionPolicy,fully_shard,register_fsdp_forward_method
+        types = dict(param_dtype=torch.bfloat16, reduce_dtype=torch.float32) if bf16 else {}
+        options = dict(mesh=init_device_mesh(self.device.type, (self.world,)),
+                       mp_policy=MixedPrecisionPolicy(**types, cast_forward_inputs=False)) # times stay exact
+        for block in blocks: fully_shard(block, **options)
         reshard = True if method else None # without a backward pass nothing else frees the whole weights
-        module = fully_shard(module, mesh=mesh, reshard_after_forward=reshard)
+        module = fully_shard(module, reshard_after_forward=reshard, **options)
         if method: register_fsdp_forward_method(module, method)
         return module
 

@@ -218,6 +218,7 @@ class Prepare:
         self.threads = threads
         self.pool = ThreadPoolExecutor(threads)
         self.order = image_order(source, encoder.recipe)
+        self.counted = {} # file of a shard → images that it left out
 
     def items(self,
         first:int, # Place in the store
@@ -267,12 +268,19 @@ class Prepare:
         report(seen)
         return seen
 
+    def count_others(self):
+        "Read what shards left out, each of them once: names are listed, files are read only if they are new."
+        for o in os.scandir(self.out/'shards'):
+            if o.name.endswith('.json') and o.name not in self.counted:
+                self.counted[o.name] = len(read_json(o.path)['skipped'])
+
     def check_skipped(self,
         skipped:list, # `(index, name, reason)`, of the shard that is about to be written
     ):
         "`UserError` if more images are broken than `tolerance` allows."
         if not skipped: return
-        count = len(skipped)+sum(len(read_json(o)['skipped']) for o in (self.out/'shards').glob('*.json'))
+        self.count_others()
+        count = len(skipped)+sum(self.counted.values())
         last = '; '.join(f'{name} ({reason})' for _,name,reason in skipped[:3])
         broken = f'{count} images cannot be read, more than the {self.tolerance} that are put up with'
         require(count<=self.tolerance, f'{broken}; the last are {last}; mend them, or raise --tolerance')
@@ -408,10 +416,12 @@ def write_basis(
 
 def clear_left(
     out:Path, # The store
-    k:int, # A shard that this process makes
+    rank:int, # Which process makes every `world`-th shard
+    world:int, # How many there are
 ):
-    "Remove what a killed attempt left of a shard."
-    for o in (out/'shards').glob(f'{k:06d}.*.partial'):
+    "Remove what a killed attempt left of the shards that this process makes."
+    for o in (out/'shards').glob('*.partial'):
+        if int(o.name.split('.')[0])%world!=rank: continue
         try: os.kill(int(o.name.split('.')[-2]), 0)
         except ProcessLookupError: o.unlink(missing_ok=True)
         except (PermissionError, ValueError): pass
@@ -428,11 +438,11 @@ def make_shards(
     length = work.source.length
     most = length or sys.maxsize
     done = len(list((work.out/'shards').glob('*.json')))*size
+    clear_left(work.out, rank, world)
     with progress(None, 'prepare', show and rank==0, total=length, initial=min(done, most), unit=' images') as bar:
         for k in itertools.count(rank, world):
             if length is not None and k*size>=length: break
             if shard_paths(work.out, k)[1].exists(): continue
-            clear_left(work.out, k)
             start = bar.n
             def report(n): bar.update(min(start+n*world, most)-bar.n)
             if not work.shard(k, report): break

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['patience', 'blocks_of', 'State', 'Diverged', 'why_stop', 'modules', 'snapshot_of', 'resume_from', 'stop_requests',
-           'plan', 'Clock', 'card', 'Ready', 'setup', 'Recorder', 'run_steps', 'train']
+           'plan', 'Clock', 'card', 'Ready', 'begun', 'setup', 'Recorder', 'run_steps', 'train']
 
 # %% ../../nbs/training/54_train.ipynb #0e9c1c10
 import signal,sys,threading,time
@@ -20,7 +20,7 @@ from ..config import Config,field_names,field_value
 from ..core import UserError,package_version,progress,require,sha256,source_digest
 from .ema import Averages
 from ..machine import check_machine
-from .build import build
+from .build import Undrawn,build
 from ..processes import Processes,Vote,say
 from ..nets.describe import describe,macs_in_words
 from .checkpoint import Writer,files_of,load_checkpoint,snapshot,write_snapshot
@@ -41,6 +41,7 @@ class State:
         processes:Processes|None=None, # Those that train together
     ):
         optim,align,shard = config.optim,config.align,config.run.fsdp
+        bf16 = config.run.precision=='bfloat16'
         self.config = config
         self.objective = objective
         self.processes = processes or Processes()
@@ -52,9 +53,10 @@ class State:
         self.ema = Averages(objective.net, optim.ema, optim.averages)
         if shard:
             for net in self.ema.modules.values():
-                self.processes.wrap(net, True, blocks_of(net), method='forward_intermediates')
+                self.processes.wrap(net, True, blocks_of(net), method='forward_intermediates', bf16=bf16)
         if objective.ema_teacher: objective.ema_teacher.net = self.ema.module
-        self.call = self.processes.wrap(objective, shard, blocks_of(objective.net), find_unused=align.stop_step>0)
+        self.call = self.processes.wrap(
+            objective, shard, blocks_of(objective.net), find_unused=align.stop_step>0, bf16=bf16)
         self.optimizer = torch.optim.AdamW(
             objective.parameters(), lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay, fused=True)
 
@@ -90,7 +92,7 @@ def train_step(self:State,
     for group in self.optimizer.param_groups: group['lr'] = optim.lr*warmup
     self.optimizer.zero_grad()
     terms = [self.backward(batch, last=k==len(batches)) for k,batch in enumerate(batches, 1)]
-    norm = nn.utils.clip_grad_norm_(self.objective.parameters(), optim.max_grad_norm)
+    norm = nn.utils.clip_grad_norm_(self.objective.parameters(), optim.max_grad_norm, foreach=True)
     if hasattr(norm, 'full_tensor'): norm = norm.full_tensor() # of split weights
     finite = norm.isfinite()
     self.moving = True
@@ -272,6 +274,19 @@ class Ready(NamedTuple):
     state:State # Where it stands
     build:Callable # What built its parts
 
+def begun(
+    make:Callable, # Makes what is trained
+    run:Run, # Its folder
+    processes:Processes, # Those that train together
+)->nn.Module: # An `Objective`
+    "What is trained. One process draws the weights of a new run; of one that goes on, the checkpoint holds them."
+    new = processes.broadcast(int(not run.steps))
+    with nullcontext() if new and processes.main else Undrawn(): objective = make()
+    saved = {p for o in (objective.net, objective.projector) if o is not None for p in o.parameters()}
+    if not new and not saved.issuperset(objective.parameters()): objective = make() # no checkpoint holds all of it
+    if new: processes.share(objective)
+    return objective
+
 def setup(
     config:Config, # What to train
     run:Run, # Its folder
@@ -291,7 +306,7 @@ def setup(
     run.check_store(data)
     run.check_config(data.config, resume, settled=True)
     processes.same({'the store':data.fingerprint, 'images':len(data)})
-    objective = build(data.config, data=data, device=processes.device).objective
+    objective = begun(lambda: build(data.config, data=data, device=processes.device).objective, run, processes)
     objective.check_parts(processes.world*config.optim.grad_accum)
     data.wanted = objective.wanted
     if processes.main:
