@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from test_commands import complaint
-from test_prepare import inside, small # noqa: F401
+from test_prepare import inside, small  # noqa: F401
 
 from urepa.data.prepare import unpack_captions
 from urepa.data.store import Store
