@@ -150,8 +150,10 @@ def test_refused(case, inside, tmp_path): # noqa: F811
     assert told in complaint(prepare(inside, words))
     assert not (tmp_path/'store').exists()
 
-@pytest.mark.parametrize('kind, words', [('float', ''), ('bytes in floats', ''), ('bytes in int32', ''), ('16 bits', ''),
-                                         ('12 bits', '--white 4095'), ('text', '')])
+kinds = [('float', ''), ('bytes in floats', ''), ('bytes in int32', ''), ('16 bits', ''),
+         ('12 bits', '--white 4095'), ('text', '')]
+
+@pytest.mark.parametrize('kind, words', kinds)
 def test_numbers(kind, words, inside, tmp_path): # noqa: F811
     make(kind, tmp_path)
     prepare(inside.good, f'{kind} {words}'.replace(' ', '\\ ', kind.count(' ')))
