@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from test_commands import complaint
-from test_prepare import inside, small # noqa: F401
+from test_prepare import inside, small  # noqa: F401
 
 from urepa.data.prepare import unpack_captions
 from urepa.data.store import Store
@@ -150,8 +150,10 @@ def test_refused(case, inside, tmp_path): # noqa: F811
     assert told in complaint(prepare(inside, words))
     assert not (tmp_path/'store').exists()
 
-@pytest.mark.parametrize('kind, words', [('float', ''), ('bytes in floats', ''), ('bytes in int32', ''), ('16 bits', ''),
-                                         ('12 bits', '--white 4095'), ('text', '')])
+kinds = [('float', ''), ('bytes in floats', ''), ('bytes in int32', ''), ('16 bits', ''),
+         ('12 bits', '--white 4095'), ('text', '')]
+
+@pytest.mark.parametrize('kind, words', kinds)
 def test_numbers(kind, words, inside, tmp_path): # noqa: F811
     make(kind, tmp_path)
     prepare(inside.good, f'{kind} {words}'.replace(' ', '\\ ', kind.count(' ')))

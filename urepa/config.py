@@ -195,7 +195,7 @@ class Align(Checked):
 
     teacher: str = 'embedded'
     """'embedded', 'random' (same shape, untrained), 'pixels' (raw patches), a ViT of timm by name, NAME@FILE with
-    a file of weights, both normalised otherwise with +imagenet, +half or +clip, or 'ema': the run's own average (SRA)"""
+    a file of weights, with +imagenet, +half or +clip normalised so, or 'ema': the run's own average (SRA)"""
     block: Annotated[int | Literal['mid'], count] = 'mid'
     "aligned block, counted from 1; 'mid' is the centre of the network"
     weight: Annotated[float, any_weight] = .5

@@ -233,7 +233,8 @@ def open_data(
     if d.images:
         source = open_source(d.images, d)
         told = left_out(source.left)
-        if told and os.environ.get('RANK', '0')=='0': print(f'{source.name}: left out are {told}', file=sys.stderr)
+        first = os.environ.get('RANK', '0')=='0'
+        if told and first: print(f'{Path(source.name).name}: left out are {told}', file=sys.stderr)
         return FromImages(source, config, device)
     require(d.codec=='pixels', f'the network is made for latents of {d.codec}, and the embedded images are pixels; '
             'give a store (urepa prepare) with --data.store, or images with --data.images')
