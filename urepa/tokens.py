@@ -131,6 +131,16 @@ class Moments:
         self.worked += other.worked
         return self
 
+    def __getstate__(self): # to be sent to another process: the room that is not used stays behind
+        rows = None if self.rows is None else self.rows[:self.waiting].clone()
+        return dict(self.__dict__, rows=rows)
+
+    def __setstate__(self, state):
+        self.__dict__ = state
+        if self.rows is None: return
+        rows,self.rows = self.rows,torch.empty(self.block, len(self.shift), dtype=torch.float64)
+        self.rows[:len(rows)] = rows
+
     def held(self)->Tensor|None: # `[n d]`, float64; `None` after the first block has been worked in
         "The rows themselves, while they are few."
         return None if self.worked or not self.waiting else self.rows[:self.waiting]+self.shift

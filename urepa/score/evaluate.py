@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['standard', 'samples_per_real', 'found', 'reserved', 'always_named', 'Features', 'kept_indices', 'all_gather',
-           'Extracted', 'check_finite', 'extract', 'merge_features', 'extract_all', 'fashion_nets', 'real_features',
-           'write_reference', 'stored_array', 'stored_statistics', 'read_statistics', 'reference_name', 'Reference',
-           'check_shape', 'open_reference', 'read_reference', 'read_arrays', 'Metric', 'spatial_distance',
-           'kernel_pair', 'coverage', 'class_score', 'score', 'compared_counts', 'real_score', 'split_half_score',
-           'class_accuracy', 'check_count', 'check_metrics', 'score_images', 'evaluate', 'ScoreRow', 'result_nets',
-           'result_metrics', 'score_table', 'or_dash', 'markdown_table', 'net_remarks', 'bias_remark', 'result_remarks',
-           'describe', 'how_to_draw', 'sampling_record', 'draw_shared', 'score_run']
+           'Extracted', 'check_finite', 'extract', 'merge_extracted', 'reduce_to_first', 'as_features', 'extract_all',
+           'fashion_nets', 'real_features', 'write_reference', 'stored_array', 'stored_statistics', 'read_statistics',
+           'reference_name', 'Reference', 'check_shape', 'open_reference', 'read_reference', 'read_arrays', 'Metric',
+           'spatial_distance', 'kernel_pair', 'coverage', 'class_score', 'score', 'compared_counts', 'real_score',
+           'split_half_score', 'class_accuracy', 'check_count', 'check_metrics', 'score_images', 'evaluate', 'ScoreRow',
+           'result_nets', 'result_metrics', 'score_table', 'or_dash', 'markdown_table', 'net_remarks', 'bias_remark',
+           'result_remarks', 'describe', 'how_to_draw', 'sampling_record', 'draw_shared', 'score_run']
 
 # %% ../../nbs/score/62_evaluate.ipynb #9da34ef4
 import dataclasses,json,zipfile
@@ -125,18 +125,41 @@ def extract(
             bar.update(min(world*len(x), len(images)-bar.n))
     return Extracted(moments, batches)
 
-def merge_features(
-    seen:list[Extracted], # By every process
+def merge_extracted(
+    mine:Extracted, # Of some processes; changed in place
+    other:Extracted, # Of others
+)->Extracted: # Of all of them
+    "What two processes have seen."
+    for k,o in other.moments.items(): mine.moments[k] = mine.moments[k].merge(o) if k in mine.moments else o
+    mine.batches.extend(other.batches)
+    return mine
+
+def reduce_to_first(
+    mine, # What this process has
+    merge:Callable, # Makes one of two
+    processes:Processes|None, # All processes; `None` is this one alone
+): # What all have, in the first process; `None` in the others
+    "Merge in pairs, pairs of pairs and so on: a process holds two at most, its own and that of another one."
+    if processes is None or processes.world==1: return mine
+    rank,step = processes.rank,1
+    while step<processes.world:
+        if rank%(2*step): return dist.send_object_list([mine], rank-step, group=processes.group)
+        if rank+step<processes.world:
+            sent = [None]
+            dist.recv_object_list(sent, rank+step, group=processes.group)
+            mine = merge(mine, sent.pop())
+        step *= 2
+    return mine
+
+def as_features(
+    seen:Extracted, # By all processes
     n:int, # Images
     keep:int, # As `extract`
 )->Features:
     "What all processes have seen, as one set."
-    moments = {}
-    for part in seen:
-        for k,o in part.moments.items(): moments[k] = moments[k].merge(o) if k in moments else o
-    batches = sorted((o for part in seen for o in part.batches), key=lambda o: o[0])
+    batches = sorted(seen.batches, key=lambda o: o[0])
     joined = {k:torch.cat([held[k] for _,held in batches]) for k in batches[0][1]}
-    whole = {k:statistics(o) for k,o in moments.items()}
+    whole = {k:statistics(o) for k,o in seen.moments.items()}
     return Features(n, whole['pool'], joined['kept_pool'], spatial=whole.get('spatial'), logits=joined.get('logits'),
         chosen=kept_indices(n, keep), kept_spatial=joined.get('kept_spatial'))
 
@@ -146,12 +169,13 @@ def extract_all(
     batch:int=64, # Images at once
     keep:int=10_000, # Images whose features are kept; 0 keeps all
     show:bool=False, # Progress bar
-    processes:Processes|None=None, # Processes that share the batches; all of them get the result
-)->Features:
+    processes:Processes|None=None, # Processes that share the batches
+)->Features|None: # `None` in all processes but the first
     "Let a net look at all images once."
     rank,world = (processes.rank,processes.world) if processes else (0,1)
     mine = extract(net, images, batch, keep=keep, show=show, rank=rank, world=world)
-    return merge_features(all_gather(mine, processes), len(images), keep)
+    seen = reduce_to_first(mine, merge_extracted, processes)
+    return None if seen is None else as_features(seen, len(images), keep)
 
 # %% ../../nbs/score/62_evaluate.ipynb #e88d7217
 @lru_cache
@@ -291,6 +315,7 @@ def read_reference(
         record = dict(source=reference_name(source), count=len(images), checksum=images.checksum())
         return real_features(net, 'test', 0, keep),record
     features = whole if images is None else extract_all(net, images, keep=keep, show=show, processes=processes)
+    if features is None: return None,{} # the first process has them
     if whole is not None and images is not None: # the images are a choice: the statistics of all of them count
         features = dataclasses.replace(features, n=whole.n, pool=whole.pool, spatial=whole.spatial)
     checksum = sha256(source) if Path(source).is_file() else images.checksum()
