@@ -63,7 +63,8 @@ def stores(tmp_path):
     from urepa.data.images import embedded_source
     from urepa.data.prepare import Recipe, prepare
     for name, n in (('a', 256), ('b', 260)):
-        prepare(embedded_source(n), tmp_path/name, Recipe('pixels', 'embedded', 32, grey=True), device='cpu', show=False)
+        recipe = Recipe('pixels', 'embedded', 32, grey=True)
+        prepare(embedded_source(n), tmp_path/name, recipe, device='cpu', show=False)
     for name in ('a', 'b'): (tmp_path/f'{name}.py').write_text(f'from urepa import build # {name}\n')
 
 unlike = {

@@ -381,7 +381,8 @@ def meet_elsewhere(
     "Let a further try of `torchrun` use a store of its own: in the launcher's stand the addresses of the first one."
     shared,name = presence.store,f'{name}/store'
     if presence.rank==0:
-        presence.store = dist.TCPStore(own_address(shared), 0, is_master=True, wait_for_workers=False, multi_tenant=True)
+        options = dict(is_master=True, wait_for_workers=False, multi_tenant=True)
+        presence.store = dist.TCPStore(own_address(shared), 0, **options)
         shared.set(name, f'{presence.store.port} {presence.store.host}')
     presence.come(lambda: shared.check([name]), lambda: [0])
     port,host = shared.get(name).decode().split()

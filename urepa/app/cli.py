@@ -148,7 +148,8 @@ def training_command(
     words = ['urepa', 'train', name, '--data', store.name, '--out', f'runs/{Path(store.name).resolve().name}']
     for k,v in options.items():
         k = k.replace('_', '-')
-        words += [f"--{k.replace('.', '.no-')}"] if v is False else [f'--{k}', f'{v:g}' if isinstance(v, float) else str(v)]
+        said = f'{v:g}' if isinstance(v, float) else str(v)
+        words += [f"--{k.replace('.', '.no-')}"] if v is False else [f'--{k}', said]
     return shlex.join(words)
 
 def local_folder(
@@ -310,7 +311,8 @@ def evaluate(
     if features!='fashion' or how.device!='auto': nets = tuple(feature_nets(features, weights, processes.device))
     with processes.name_lost_peer():
         if statistics is not None:
-            return write_reference(statistics, nets[0], open_samples(samples), keep=subset, show=True, processes=processes)
+            found = open_samples(samples)
+            return write_reference(statistics, nets[0], found, keep=subset, show=True, processes=processes)
         judged = dict(reference=reference, nets=nets, keep=subset, show=True, processes=processes, reading=reading)
         drawn = dict(dataclasses.asdict(how), device=str(processes.device))
         if run: score = score_run(samples, 5000 if count is None else count, step, **judged, **drawn)
@@ -607,7 +609,8 @@ def option_names(
     names = []
     for name in signature(f).parameters:
         if name=='config': names += field_names()
-        elif name in ('how', 'select', 'reading'): names += [o.name for o in dataclasses.fields(f.__annotations__[name])]
+        elif name in ('how', 'select', 'reading'):
+            names += [o.name for o in dataclasses.fields(f.__annotations__[name])]
         elif name=='recipe': names += [o.name for o in dataclasses.fields(recipe_options())]
         else: names.append(name)
     return [o.replace('_', '-') for o in names]
@@ -680,7 +683,8 @@ def call_of(
             config=(CascadeSubcommandArgs, PositionalMetavarFromFieldName))
 
 # %% ../../nbs/app/81_cli.ipynb #8a9c91ec
-plain_letters = {'×':'x', '–':'-', '—':'-', '…':'...', '“':'"', '”':'"', '’':"'", 'λ':'lambda', '→':'->', '≤':'<=', '≥':'>=',
+plain_letters = {'×':'x', '–':'-', '—':'-', '…':'...', '“':'"', '”':'"', '’':"'", 'λ':'lambda',
+                 '→':'->', '≤':'<=', '≥':'>=',
                  'µ':'u', '±':'+-', '│':'|', '─':'-', '╭':'+', '╮':'+', '╰':'+', '╯':'+', '·':'*', '•':'*', '²':'2'}
 
 def spelt_plainly(

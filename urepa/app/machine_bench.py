@@ -333,7 +333,8 @@ def geometry_sweep(
 )->dict: # As `read_sweep`
     "The sweep of the paper's geometry, cut to what a machine can do."
     sweep = read_sweep(asset('paper_geometry.toml'))
-    cut = dict(seeds=[*range(seeds)], score_at=[steps], count=sizes.scored, fields={**sweep['fields'], **sizes.geometry})
+    fields = {**sweep['fields'], **sizes.geometry}
+    cut = dict(seeds=[*range(seeds)], score_at=[steps], count=sizes.scored, fields=fields)
     if sizes is toy: # three blocks and two steps of the solver in every row
         shallow = {k:{**o, 'model.depths':(3,)} if len(o.get('model.depths', ()))==1 else o
                    for k,o in sweep['rows'].items()}

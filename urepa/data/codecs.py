@@ -145,7 +145,8 @@ class VAECodec:
     )->Tensor: # Mean and deviation, float32 `[b 2c h/factor w/factor]`
         "Moments of the latents, before scale and bias."
         sides = tuple(images.shape[-2:])
-        require(self.image_size in (None, *sides), f'{self.name} encodes images of {self.image_size}×{self.image_size}, '
+        require(self.image_size in (None, *sides),
+                f'{self.name} encodes images of {self.image_size}×{self.image_size}, '
                 f'and these are {sides[0]}×{sides[1]}; choose that image_size')
         x = images.to(self.vae.device, self.vae.dtype)
         if self.from_zero: x = (x+1)/2

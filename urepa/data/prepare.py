@@ -38,7 +38,7 @@ from ..tokens import colour_maps
 class Recipe:
     "What is kept of every image."
     codec: str = 'stabilityai/sd-vae-ft-ema' # pixels, or a diffusers autoencoder by hub name or folder
-    teacher: str = 'vit_base_patch14_dinov2' # A ViT of timm: NAME, NAME@FILE, either +imagenet; embedded; empty for none
+    teacher: str = 'vit_base_patch14_dinov2' # A ViT of timm: NAME, NAME@FILE, each +imagenet; embedded; empty: none
     image_size: int = 256 # Pixels per side, cut from the centre
     grid: int = 0 # Teacher tokens per side; 0 is a sixteenth of the image size, as REPA does
     grey: bool = False # One channel instead of three, for pixels
@@ -177,7 +177,8 @@ class Pictures:
         self.broken[name] = reason
         count = len(self.broken)
         require(count<=self.tolerance, f'{count} images of {self.source.name} cannot be read, more than the '
-                f'{self.tolerance} that are put up with; the last is {name} ({reason}); mend them, or raise {self.option}')
+                f'{self.tolerance} that are put up with; the last is {name} ({reason}); '
+                f'mend them, or raise {self.option}')
         print(f'{name} cannot be read ({reason}); another image takes its place', file=sys.stderr)
 
 def prefetch_map(

@@ -116,7 +116,8 @@ def small_vit(
     patch:int=4, # Pixels per side of a token's patch: 4 gives 8×8 tokens, 2 gives 16×16
 )->VisionTransformer: # For a grey image of 32×32
     "The embedded teacher's architecture with fresh weights, drawn without touching the global random state."
-    shape = dict(img_size=32, patch_size=patch, in_chans=1, num_classes=0, embed_dim=width, depth=depth, num_heads=heads)
+    shape = dict(img_size=32, patch_size=patch, in_chans=1, num_classes=0)
+    shape |= dict(embed_dim=width, depth=depth, num_heads=heads)
     recipe = dict(mlp_ratio=3, init_values=.1, class_token=False, global_pool='avg', fc_norm=False)
     def make():
         vit = VisionTransformer(**shape, **recipe)
@@ -266,7 +267,8 @@ def token_shape(
 
 # %% ../../nbs/data/12_teachers.ipynb #0c235982
 families = dict( # words in the names of files → how their images are normalised
-    **dict.fromkeys(('mae', 'dino', 'dinov2', 'dinov3', 'moco', 'mocov3', 'ibot', 'ijepa', 'deit', 'deit3'), 'imagenet'),
+    **dict.fromkeys(('mae', 'dino', 'dinov2', 'dinov3', 'moco', 'mocov3'), 'imagenet'),
+    **dict.fromkeys(('ibot', 'ijepa', 'deit', 'deit3'), 'imagenet'),
     **dict.fromkeys(('augreg', 'siglip', 'siglip2'), 'half'), **dict.fromkeys(('clip', 'openai', 'laion'), 'clip'))
 
 def family_norm(

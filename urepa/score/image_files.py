@@ -313,7 +313,8 @@ class Images:
         "Check a file or a folder, as far as heads tell."
         path = self.source
         require(path.exists(), f'{path} does not exist; give an .npz file or a folder of images')
-        require(not path.is_file() or not is_image(path.name), f'{path} is one picture, perhaps a sheet of many; give a '
+        require(not path.is_file() or not is_image(path.name),
+                f'{path} is one picture, perhaps a sheet of many; give a '
                 'folder of images or an .npz file, which urepa sample RUN --out FILE.npz writes')
         whole = not path.with_name(f'{path.name}.parts').exists()
         require(whole, f'{path} is not complete; repeat the urepa sample that began it')
