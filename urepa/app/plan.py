@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['gpu_table', 'operations_drawn', 'spans', 'GPU', 'gpu_named', 'Assumed', 'check_assumed', 'storage_key', 'Trace',
-           'Footprint', 'trace_step', 'footprint', 'Counted', 'Update', 'count_update', 'memory_parts', 'link_seconds',
-           'stored_bytes', 'checkpoint_bytes', 'Plan', 'plan_step', 'replan', 'plan_run', 'fewest_parts', 'variants_of',
-           'too_large', 'warnings_of', 'on_gpus', 'gpu_rows', 'image_rows', 'as_table', 'memory_rows', 'describe_plan']
+           'Footprint', 'trace_step', 'footprint', 'Counted', 'Update', 'count_update', 'sent_bytes', 'memory_parts',
+           'link_seconds', 'stored_bytes', 'checkpoint_bytes', 'Plan', 'plan_step', 'replan', 'plan_run',
+           'fewest_parts', 'variants_of', 'too_large', 'warnings_of', 'on_gpus', 'gpu_rows', 'image_rows', 'as_table',
+           'memory_rows', 'describe_plan']
 
 # %% ../../nbs/app/59_plan.ipynb #ddc4e31f
 import math,weakref
@@ -258,6 +259,12 @@ def count_update(
     return Update(*[round(o.moved/n) for o in traces], extra=max(round(sum(o.sizes)/n) for o in traces))
 
 # %% ../../nbs/app/59_plan.ipynb #96ee194e
+def sent_bytes(
+    config:Config, # The run
+)->int: # Of a weight
+    "What FSDP2 sends of a weight: half precision where products are in it."
+    return 2 if config.run.precision=='bfloat16' else 4
+
 def memory_parts(
     counted:Counted, # The run
     config:Config, # Its accumulation, recomputation and sharding
@@ -271,7 +278,8 @@ def memory_parts(
     gradients,whole,averages = gradients/split,4*counted.trained/split,1+len(config.optim.averages)
     extra = update.extra*counted.network/split
     if whole+extra>inside+gradients: inside,gradients = extra,whole
-    gathered = 4*(3*counted.block+2*counted.outside) if split>1 else 0
+    sent,gathered = sent_bytes(config),0
+    if split>1: gathered = sent*(2*counted.block+counted.outside)+4*(counted.block+counted.outside)
     return dict(weights=4*counted.weights/split, AdamW=8*counted.trained/split,
                 averages=4*averages*counted.network/split, gradients=gradients,
                 buckets=4*counted.trained if gpus>1 and split==1 else 0, gathered=gathered, activations=inside)
@@ -385,7 +393,7 @@ def plan_step(
     moved = (update.clip+update.adamw)*counted.trained+update.average*(1+len(optim.averages))*counted.network
     links = link_seconds(4*counted.trained, 2, gpus, gpu)
     hidden = 2/3*products/parts
-    if run.fsdp: links,hidden = link_seconds(4*counted.weights, 3*parts, gpus, gpu),products
+    if run.fsdp: links,hidden = link_seconds((2*sent_bytes(config)+4)*counted.weights, parts, gpus, gpu),products
     seconds = dict(products=products, update=moved/split/gpu.bandwidth/1e9, links=max(0., links-hidden))
     passed = counted.footprint(run.gradient_checkpointing)
     started = operations_drawn*images+(0 if run.compile else passed.launched)

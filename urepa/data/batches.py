@@ -154,7 +154,7 @@ def embedded_store(
     folder = cache_folder()/f'fashion-{images}-{whose.replace("/", "_")}'
     recipe = Recipe('pixels', name if teacher else '', 32, grey=True, batch=100, shard_size=5000, order='source')
     for attempt in (1, 2):
-        try: return prepare(embedded_source(images), folder, recipe, str(device), show=show, teacher=teacher)
+        try: return prepare(embedded_source(images), folder, recipe, str(device), show=show, teacher=teacher, wait=True)
         except UserError:
             if attempt==2: raise
             shutil.rmtree(folder, ignore_errors=True)

@@ -12,6 +12,7 @@ __all__ = ['caption_bytes', 'Recipe', 'Encoder', 'pack_captions', 'unpack_captio
 import dataclasses,itertools,json,os,shutil,sys
 from collections.abc import Callable,Iterable,Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -22,7 +23,7 @@ import torch.nn.functional as F
 from PIL import Image,ImageDraw
 from safetensors.torch import load_file
 from torch import Tensor
-from ..core import UserError,progress,provenance,read_json,require,sha256,write_json
+from ..core import UserError,held,progress,provenance,read_json,require,sha256,write_json
 from .codecs import load_codec
 from .images import image_grid,load_image,to_model
 from .order import shuffled
@@ -458,6 +459,7 @@ def prepare(
     show:bool=True, # Progress bar
     teacher:TeacherLike|None=None, # In place of the one that the recipe names; on `device`
     processes:Processes|None=None, # Those that share the work; by default all that were started
+    wait:bool=False, # Wait for another process that works on the store, instead of refusing
 )->Store: # Finished
     "Make a store, go on with it, or open it where it is finished."
     out = Path(out)
@@ -468,16 +470,17 @@ def prepare(
     encoder = Encoder(recipe, processes.device, teacher)
     (out/'shards').mkdir(parents=True, exist_ok=True)
     components = encoder.teacher is not None and components_kept(recipe.tokens)>0
-    if processes.main:
-        check_plan(out, plan(source, encoder))
+    with held(out/'.lock', out, wait) if processes.main else nullcontext():
+        if processes.main:
+            check_plan(out, plan(source, encoder))
+            if components: write_basis(source, encoder, out)
+            check_space(source, encoder, out, show)
+        processes.wait()
         if components: write_basis(source, encoder, out)
-        check_space(source, encoder, out, show)
-    processes.wait()
-    if components: write_basis(source, encoder, out)
-    make_shards(Prepare(source, out, encoder, tolerance, threads), processes.rank, processes.world, show)
-    processes.wait()
-    if processes.main: finish(source, encoder, out)
-    processes.wait()
+        make_shards(Prepare(source, out, encoder, tolerance, threads), processes.rank, processes.world, show)
+        processes.wait()
+        if processes.main: finish(source, encoder, out)
+        processes.wait()
     return Store(out)
 
 def finish(

@@ -7,7 +7,7 @@ __all__ = ['decided_by_data', 'packages', 'Run', 'run_build', 'check_parts', 'Lo
            'Loaded']
 
 # %% ../../nbs/training/53_run.ipynb #0e9c1c10
-import fcntl,json,sys
+import json,sys
 from collections.abc import Callable
 from contextlib import contextmanager,suppress
 from functools import lru_cache
@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from torch import nn
 from ..data.batches import TrainingData
 from ..config import Config,differences,from_dict,may_change,nearest_preset,set_fields,to_dict
-from ..core import UserError,provenance,read_json,require,sha256,write_atomic,write_json
+from ..core import UserError,held,provenance,read_json,require,sha256,write_atomic,write_json
 from .ema import combine,named_decay,posthoc_weights
 from ..processes import Processes
 from .build import build,load_build
@@ -157,12 +157,7 @@ def write(
 def lock(self:Run):
     "`UserError` while another process holds the folder."
     self.folder.mkdir(parents=True, exist_ok=True)
-    with open(self.folder/'.lock', 'a') as lock:
-        try: fcntl.flock(lock, fcntl.LOCK_EX|fcntl.LOCK_NB)
-        except BlockingIOError as e:
-            raise UserError(f'another process is working on {self.folder}; wait until it is done, or stop it') from e
-        except OSError: pass # of a file system without locks
-        yield
+    with held(self.folder/'.lock', self.folder): yield
 
 # %% ../../nbs/training/53_run.ipynb #67e8fceb
 def check_parts(
