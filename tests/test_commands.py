@@ -168,7 +168,7 @@ wider = """
 from urepa import UNet
 from urepa.training.build import build as usual
 
-def net(config): return UNet(**dict(vars(config.model), width=64))
+def net(config): return UNet(**dict(config.model.sizes, width=64))
 def build(config, **options): return usual(config, net=net, **options)
 """
 

@@ -245,7 +245,8 @@ class Objective(nn.Module):
         require(z is not None,
                 f'alignment of weight {self.weight} needs teacher tokens; pass z, or set the weight to 0')
         with self.autocast(tokens): h = self.projector(tokens, t)
-        z = teacher_side(z, self.resize, self.spatial_norm, mode=self.projector.mode, grid=grid_side(h.shape[1]))
+        shrink = dict(mode=self.projector.mode, grid=grid_side(h.shape[1])) if self.resize=='teacher' else {}
+        z = teacher_side(z, self.resize, self.spatial_norm, **shrink)
         return Aligned(h, z, tokens, t, share=self.schedule(t), chosen=chosen)
 
     def forward(self,
