@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from torch import nn
 from ..data.batches import TrainingData
 from ..config import Config,differences,from_dict,may_change,nearest_preset,set_fields,to_dict
-from ..core import UserError,held,provenance,read_json,require,sha256,write_atomic,write_json
+from ..core import held,provenance,read_json,require,sha256,write_atomic,write_json
 from .ema import combine,named_decay,posthoc_weights
 from ..processes import Processes
 from .build import build,load_build
