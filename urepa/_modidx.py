@@ -459,6 +459,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'urepa.core.cache_folder': ('core.html#cache_folder', 'urepa/core.py'),
                             'urepa.core.held': ('core.html#held', 'urepa/core.py'),
                             'urepa.core.holder_of': ('core.html#holder_of', 'urepa/core.py'),
+                            'urepa.core.is_at': ('core.html#is_at', 'urepa/core.py'),
                             'urepa.core.is_running': ('core.html#is_running', 'urepa/core.py'),
                             'urepa.core.nearest': ('core.html#nearest', 'urepa/core.py'),
                             'urepa.core.package_version': ('core.html#package_version', 'urepa/core.py'),

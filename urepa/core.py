@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['COLORS', 'UserError', 'require', 'nearest', 'write_atomic', 'write_json', 'read_json', 'is_running', 'holder_of',
-           'held', 'sha256', 'asset', 'cache_folder', 'package_version', 'revision', 'source_digest', 'processor',
-           'provenance', 'Lines', 'progress']
+           'is_at', 'held', 'sha256', 'asset', 'cache_folder', 'package_version', 'revision', 'source_digest',
+           'processor', 'provenance', 'Lines', 'progress']
 
 # %% ../nbs/00_core.ipynb #0351c797
 import contextlib,fcntl,hashlib,json,os,socket,sys,tempfile,time
@@ -87,6 +87,14 @@ def holder_of(
     try: return json.loads(text)
     except ValueError: return {}
 
+def is_at(
+    file, # Open
+    path:Path, # Where it was opened
+)->bool:
+    "Whether the file still stands there."
+    try: return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError: return False
+
 @contextlib.contextmanager
 def held(
     path:Path, # A file in the folder that is worked on
@@ -95,23 +103,25 @@ def held(
 ): # A context
     "`UserError` while another process works on it."
     host = socket.gethostname()
-    with open(path, 'a+', encoding='utf-8') as file:
-        file.seek(0)
-        other = holder_of(file.read())
-        who = 'number {process} on {host}, since {since}'.format_map(other) if other else 'one of unknown name'
-        told = f'another process is working on {what}: {who}; wait until it is done, or stop it'
-        try: fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX|fcntl.LOCK_NB)
-        except BlockingIOError as e: raise UserError(told) from e
-        except OSError: # a file system without locks
-            here = other.get('host')==host
-            ended = not other or here and (other['process']==os.getpid() or not is_running(other['process']))
-            require(wait or ended, f'{told}; if it has ended, delete {path}, since this file system has no locks')
-        me = dict(host=host, process=os.getpid(), since=time.strftime('%Y-%m-%d %H:%M'))
-        file.truncate(0)
-        file.write(json.dumps(me))
-        file.flush()
-        try: yield
-        finally: file.truncate(0)
+    while True:
+        with open(path, 'a+', encoding='utf-8') as file:
+            file.seek(0)
+            other = holder_of(file.read())
+            who = 'number {process} on {host}, since {since}'.format_map(other) if other else 'one of unknown name'
+            told = f'another process is working on {what}: {who}; wait until it is done, or stop it'
+            try: fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX|fcntl.LOCK_NB)
+            except BlockingIOError as e: raise UserError(told) from e
+            except OSError: # a file system without locks
+                here = other.get('host')==host
+                ended = not other or here and (other['process']==os.getpid() or not is_running(other['process']))
+                require(wait or ended, f'{told}; if it has ended, delete {path}, since this file system has no locks')
+            if not is_at(file, path): continue # its last holder has removed it
+            file.truncate(0)
+            file.write(json.dumps(dict(host=host, process=os.getpid(), since=time.strftime('%Y-%m-%d %H:%M'))))
+            file.flush()
+            try: yield
+            finally: Path(path).unlink(missing_ok=True)
+            return
 
 # %% ../nbs/00_core.ipynb #26d415b6
 def sha256(
