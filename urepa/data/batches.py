@@ -75,8 +75,9 @@ def draw_step(
     shares = torch.empty(n, 3, device=device)
     noise = torch.empty(shape, device=device)
     latent = torch.empty(shape, device=device) if wanted.latent else None
-    for k,image in enumerate(numbers):
-        own = generator(*keys, image, device=device) if keys else None
+    named = ((k, generator(*keys, image, device=device)) for k,image in enumerate(numbers))
+    rows = named if keys else [(..., None)]
+    for k,own in rows: # without a name all images at once
         shares[k].uniform_(generator=own)
         noise[k].normal_(generator=own)
         if wanted.latent: latent[k].normal_(generator=own)
