@@ -253,8 +253,8 @@ class Objective(nn.Module):
         if self.resize=='teacher':
             grid = self.projector.grid
             theirs = self.teacher_grid or grid_of(z.shape[1], sides(grid))
-            require(theirs is not None, f'{z.shape[1]} teacher tokens fill no grid in proportion to {size_words(grid)}; '
-                    'give teacher_grid=(rows, columns)')
+            require(theirs is not None, f'{z.shape[1]} teacher tokens fill no grid in proportion to '
+                    f'{size_words(grid)}; give teacher_grid=(rows, columns)')
             shrink = dict(mode=self.projector.mode, grid=grid, teacher_grid=theirs)
         z = teacher_side(z, self.resize, self.spatial_norm, **shrink)
         return Aligned(h, z, tokens, t, share=self.schedule(t), chosen=chosen)

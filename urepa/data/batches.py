@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from ..config import Config,field_value,set_fields
-from ..core import UserError,as_size,cache_folder,require,sides,size_words
+from ..core import UserError,as_size,cache_folder,require,sides
 from ..machine import generator,to_device
 from .images import embedded_source,open_source,to_model
 from .codecs import draw_latents,load_codec

@@ -49,8 +49,8 @@ def read_levels(
             'give an odd number of them: (n,), or (encoder, middle, decoder), or five')
     widths,heads = per_level('width', width, n),per_level('heads', heads, n)
     scales = per_level('scale', scale, n//2)
-    sizes = dict(image_size=min(sides(image_size)), patch_size=patch_size, width=min(widths), heads=min(heads), depths=min(depths),
-                 scale=min([1, *scales]))
+    sizes = dict(image_size=min(sides(image_size)), patch_size=patch_size, width=min(widths), heads=min(heads),
+                 depths=min(depths), scale=min([1, *scales]))
     low = min(sizes, key=sizes.get)
     require(sizes[low]>0, f'{low} must be at least 1, {sizes[low]} was given')
     factor,told = math.prod(scales),size_words(image_size)
@@ -193,7 +193,8 @@ def forward_intermediates(self:UNet,
     for k,(level,stage) in enumerate(zip(self.levels, self.stages)):
         rope = rope_table(level.grid, level.width//level.heads, device=x.device) if self.config.rope else None
         condition = conditions[self.ring(k)]
-        if k>self.centre and self.ups: tokens = self.ups[k-self.centre-1](tokens, self.levels[k-1].grid).to(tokens.dtype)
+        if k>self.centre and self.ups:
+            tokens = self.ups[k-self.centre-1](tokens, self.levels[k-1].grid).to(tokens.dtype)
         for block in stage:
             if len(seen)==end: return None,[seen[o-1] for o in wanted]
             if k>self.centre and self.fusions:
