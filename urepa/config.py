@@ -15,7 +15,7 @@ import dataclasses,math
 from dataclasses import dataclass,field
 from functools import lru_cache
 from typing import Annotated,Literal,NamedTuple,get_args,get_origin,get_type_hints
-from .core import UserError,nearest,require
+from .core import UserError,as_size,nearest,require
 
 # %% ../nbs/01_config.ipynb #284f9c6a
 class Range(NamedTuple):
@@ -157,8 +157,8 @@ class Model(Checked):
 
     kind: Literal['unet', 'unet2d'] = 'unet'
     "'unet': the paper's transformer U-Net; 'unet2d': the convolutional UNet2DModel of diffusers, of the same sizes"
-    image_size: Annotated[int, count] = 32
-    "pixels (or latent cells) per side; what the data have, unless you insist"
+    image_size: Annotated[int | tuple[int, int], count] = 32
+    "pixels (or latent cells) per side, or height and width; what the data have, unless you insist"
     in_channels: Annotated[int, count] = 4
     "channels of image or latent; what the data have, unless you insist"
     patch_size: Annotated[int, count] = 2
@@ -181,6 +181,10 @@ class Model(Checked):
     "normalise queries and keys: steadier at low precision"
     time_scale: Annotated[float, positive] = 1000.
     "factor on t in front of its sinusoids: 1000 as in DiT, 1 as in SiT and REPA"
+
+    def __post_init__(self):
+        super().__post_init__()
+        object.__setattr__(self, 'image_size', as_size(self.image_size)) # a square is one number
 
     @property
     def sizes(self)->dict: # Name → value
@@ -266,6 +270,8 @@ class Optim(Checked):
     "images per step, over all processes"
     grad_accum: Annotated[int, count, on_resume] = 1
     "parts in which each process takes its share of a step, one after another: less memory, the same step"
+    optimizer: Literal['adamw', 'muon'] = 'adamw'
+    "'adamw' for all weights, or 'muon' for the matrices of the blocks and AdamW for the rest"
     lr: Annotated[float, positive] = 1e-4
     "learning rate"
     warmup: Annotated[int, any_count] = 0
@@ -349,6 +355,8 @@ class Config:
         require(o.prediction in fit, f'optim.prediction is {o.prediction!r}, which the {o.path} path cannot carry; '
                 f'give {" or ".join(fit)}, or a path that can: '
                 f'{", ".join(k for k,v in carried.items() if o.prediction in v)}')
+        require(o.optimizer=='adamw' or not self.run.fsdp, 'optim.optimizer muon takes whole matrices, and FSDP2 cuts '
+                'them into pieces; leave out run.fsdp, or give optim.optimizer adamw')
         require(not (d.store and d.images),
                 f'data.store is {d.store!r} and data.images is {d.images!r}; give one of the two')
         require(a.teacher!='ema' or not a.shuffle_teacher,
