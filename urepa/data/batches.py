@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from ..config import Config,field_value,set_fields
-from ..core import UserError,cache_folder,require
+from ..core import UserError,as_size,cache_folder,require,sides
 from ..machine import generator,to_device
 from .images import embedded_source,open_source,to_model
 from .codecs import draw_latents,load_codec
@@ -75,8 +75,9 @@ def draw_step(
     shares = torch.empty(n, 3, device=device)
     noise = torch.empty(shape, device=device)
     latent = torch.empty(shape, device=device) if wanted.latent else None
-    for k,image in enumerate(numbers):
-        own = generator(*keys, image, device=device) if keys else None
+    named = ((k, generator(*keys, image, device=device)) for k,image in enumerate(numbers))
+    rows = named if keys else [(..., None)]
+    for k,own in rows: # without a name all images at once
         shares[k].uniform_(generator=own)
         noise[k].normal_(generator=own)
         if wanted.latent: latent[k].normal_(generator=own)
@@ -166,10 +167,10 @@ def data_facts(
 )->dict: # Name of a field → what the data have
     "What the data say about the fields of a config."
     codec,teacher = data.meta['codec'],data.meta['teacher']
-    channels,side,_ = data.meta['tensors']['moments'][1]
+    channels,*size = data.meta['tensors']['moments'][1]
     facts = {
         'data.codec':codec['name'], 'data.scale':tuple(codec['scale']), 'data.bias':tuple(codec['bias']),
-        'model.in_channels':channels if codec['name']=='pixels' else channels//2, 'model.image_size':side,
+        'model.in_channels':channels if codec['name']=='pixels' else channels//2, 'model.image_size':as_size(size),
         'model.n_classes':len(data.meta['classes'])}
     if config.align.reads_tokens and teacher: facts['align.teacher'] = teacher['name']
     return facts
@@ -358,7 +359,7 @@ class TrainingData:
     )->Draws:
         "What is random in a step for some of its images."
         m,o = self.config.model,self.config
-        shape = len(index),m.in_channels,m.image_size,m.image_size
+        shape = len(index),m.in_channels,*sides(m.image_size)
         wanted,keys = self.wanted._replace(latent=latent),(o.run.seed, 'step', step)
         return draw_step(shape, wanted, keys, index, o.optim.batch_size, self.device)
 

@@ -9,7 +9,7 @@ __all__ = ['guided', 'image_generators', 'image_noise', 'row_batches', 'guided_i
 from contextlib import nullcontext
 import torch
 from torch import Tensor,nn
-from ..core import require
+from ..core import require,sides
 from ..machine import generator
 from ..core import progress as progress_bar
 from .paths import Flow
@@ -133,7 +133,7 @@ def sample(
     labels,config = torch.as_tensor(labels),net.config
     check_labels(labels, config.n_classes)
     device = next(net.parameters(), labels).device
-    shape = config.in_channels,config.image_size,config.image_size
+    shape = config.in_channels,*sides(config.image_size)
     if last_step is None: last_step = getattr(getattr(solver, 'func', solver), 'last_step', 0.)
     times = solver_times(steps, last_step, spacing)
     if generators is None: generators = image_generators(seed, range(first, first+len(labels)))
