@@ -6,7 +6,7 @@
 __all__ = ['numbers', 'strokes', 'holes', 'luma', 'tasks', 'Chance', 'draw_chance', 'as_file', 'Task', 'enlarge', 'shrink',
            'SuperResolution', 'place_grid', 'box_holes', 'half_holes', 'brush_holes', 'draw_holes', 'Inpainting',
            'Denoising', 'blur_kernels', 'Deblurring', 'Colouring', 'Pairs', 'partners', 'task_of', 'condition_channels',
-           'hide']
+           'hide', 'beside']
 
 # %% ../../nbs/data/07_tasks.ipynb #dbb29b0b
 import math
@@ -276,7 +276,7 @@ def partners(
             f'{lost[0] if lost else ""}{odd}; give files of the same names')
     return [places[stem(o)] for o in images]
 
-# %% ../../nbs/data/07_tasks.ipynb #8caee11e
+# %% ../../nbs/data/07_tasks.ipynb #57ba7e88
 tasks = dict(super_resolution=SuperResolution, inpainting=Inpainting, denoising=Denoising, deblurring=Deblurring,
              colouring=Colouring, pairs=Pairs)
 
@@ -302,3 +302,10 @@ def hide(
 )->Tensor: # `[b k h w]`
     "Conditions, 0 where the network is not to see them."
     return condition*(~hidden)[:,None,None,None]
+
+def beside(
+    x:Tensor, # Noisy images, `[b c h w]`
+    condition:Tensor|None, # `[b k h w]`
+)->Tensor: # `[b c+k h w]`; `x` itself without a condition
+    "What the network gets: the condition in further channels."
+    return x if condition is None else torch.cat([x, condition.to(x.dtype)], 1)
