@@ -420,9 +420,10 @@ class TrainingData:
         x = draw_latents(moments, draws.latent, self.config.data.scale, self.config.data.bias)
         y,draws = to_device(y, self.device),draws._replace(latent=None)
         if not self.task: return Batch(x, y, z, draws)
-        chance = draw_chance(x.shape, (o.run.seed, 'task', step), index, self.task.noisy, o.task.dropout, self.device)
+        keys,task = (o.run.seed, 'task', step),self.task
+        chance = draw_chance(x.shape, keys, index, noise=task.noisy, dropout=o.task.dropout, device=self.device)
         condition = self.condition(x, chance, rows.get('condition'))
-        if seen: z = self.data.teacher(self.task.picture(condition, x.shape[1])).float()
+        if seen: z = self.data.teacher(task.picture(condition, x.shape[1])).float()
         y = y.masked_fill(chance.hidden, o.model.n_classes)
         return Batch(x, y, z, draws, hide(condition, chance.hidden))
 

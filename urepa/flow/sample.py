@@ -40,7 +40,8 @@ def guided(
             none = weak(seen, t, y).to(x.dtype)
         else:
             blind = x if condition is None else beside(x, torch.zeros_like(condition))
-            both = net(torch.cat([seen, blind]), torch.cat([t, t]), torch.cat([y, torch.full_like(y, null)])) # [2b c h w]
+            labels = torch.cat([y, torch.full_like(y, null)])
+            both = net(torch.cat([seen, blind]), torch.cat([t, t]), labels) # [2b c h w]
             label,none = both.to(x.dtype).chunk(2)
         strength = x.new_full(t.shape, guidance).where(inside, 1.).reshape(-1, *[1]*(x.ndim-1))
         return none + strength*(label-none)
