@@ -266,6 +266,8 @@ class Optim(Checked):
     "images per step, over all processes"
     grad_accum: Annotated[int, count, on_resume] = 1
     "parts in which each process takes its share of a step, one after another: less memory, the same step"
+    optimizer: Literal['adamw', 'muon'] = 'adamw'
+    "'adamw' for all weights, or 'muon' for the matrices of the blocks and AdamW for the rest"
     lr: Annotated[float, positive] = 1e-4
     "learning rate"
     warmup: Annotated[int, any_count] = 0
@@ -379,6 +381,8 @@ class Config:
         require(o.prediction in fit, f'optim.prediction is {o.prediction!r}, which the {o.path} path cannot carry; '
                 f'give {" or ".join(fit)}, or a path that can: '
                 f'{", ".join(k for k,v in carried.items() if o.prediction in v)}')
+        require(o.optimizer=='adamw' or not self.run.fsdp, 'optim.optimizer muon takes whole matrices, and FSDP2 cuts '
+                'them into pieces; leave out run.fsdp, or give optim.optimizer adamw')
         require(not (d.store and d.images),
                 f'data.store is {d.store!r} and data.images is {d.images!r}; give one of the two')
         require(a.teacher!='ema' or not a.shuffle_teacher,
