@@ -143,7 +143,8 @@ class UNet(ModelMixin, ConfigMixin):
         self.fusions = nn.ModuleList(SkipFusion(o.width) for o in taking)
         self.final = FinalLayer(rings[0].width, patch_size, in_channels)
         initialise(self)
-        if condition_channels: self.condition_patches = condition_patches(condition_channels, patch_size, rings[0].width)
+        if condition_channels:
+            self.condition_patches = condition_patches(condition_channels, patch_size, rings[0].width)
 
 def condition_patches(
     channels:int, # Of the condition
