@@ -15,7 +15,7 @@ import dataclasses,math
 from dataclasses import dataclass,field
 from functools import lru_cache
 from typing import Annotated,Literal,NamedTuple,get_args,get_origin,get_type_hints
-from .core import UserError,nearest,require
+from .core import UserError,as_size,nearest,require
 
 # %% ../nbs/01_config.ipynb #284f9c6a
 class Range(NamedTuple):
@@ -157,8 +157,8 @@ class Model(Checked):
 
     kind: Literal['unet', 'unet2d'] = 'unet'
     "'unet': the paper's transformer U-Net; 'unet2d': the convolutional UNet2DModel of diffusers, of the same sizes"
-    image_size: Annotated[int, count] = 32
-    "pixels (or latent cells) per side; what the data have, unless you insist"
+    image_size: Annotated[int | tuple[int, int], count] = 32
+    "pixels (or latent cells) per side, or height and width; what the data have, unless you insist"
     in_channels: Annotated[int, count] = 4
     "channels of image or latent; what the data have, unless you insist"
     patch_size: Annotated[int, count] = 2
@@ -181,6 +181,10 @@ class Model(Checked):
     "normalise queries and keys: steadier at low precision"
     time_scale: Annotated[float, positive] = 1000.
     "factor on t in front of its sinusoids: 1000 as in DiT, 1 as in SiT and REPA"
+
+    def __post_init__(self):
+        super().__post_init__()
+        object.__setattr__(self, 'image_size', as_size(self.image_size)) # a square is one number
 
     @property
     def sizes(self)->dict: # Name → value

@@ -13,7 +13,7 @@ from typing import NamedTuple,Protocol
 from diffusers.configuration_utils import ConfigMixin,register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor,nn
-from ..core import require
+from ..core import as_size,divides,fitting_size,require,sides,size_words
 from .layers import Block,ConditionEmbedder,Down,FinalLayer,PatchEmbed,SkipFusion,Up
 from .layers import initialise,rope_table,sincos_positions
 
@@ -21,7 +21,7 @@ from .layers import initialise,rope_table,sincos_positions
 class Level(NamedTuple):
     "One level of the network."
     depth:int # Blocks
-    grid:int # Tokens per side
+    grid:int|tuple # Tokens per side, or rows and columns
     width:int # Features of a token
     heads:int # Attention heads
 
@@ -37,7 +37,7 @@ def per_level(
     return value
 
 def read_levels(
-    image_size:int, # Pixels per side
+    image_size:int|tuple, # Pixels per side, or height and width
     patch_size:int, # Pixels per side of a token
     depths:tuple, # Blocks of each level
     width:int|tuple, # Features of a token, one number or one a level
@@ -50,24 +50,27 @@ def read_levels(
             'give an odd number of them: (n,), or (encoder, middle, decoder), or five')
     widths,heads = per_level('width', width, n),per_level('heads', heads, n)
     scales = per_level('scale', scale, n//2)
-    sizes = dict(image_size=image_size, patch_size=patch_size, width=min(widths), heads=min(heads), depths=min(depths),
-                 scale=min([1, *scales]))
+    sizes = dict(image_size=min(sides(image_size)), patch_size=patch_size, width=min(widths), heads=min(heads),
+                 depths=min(depths), scale=min([1, *scales]))
     low = min(sizes, key=sizes.get)
     require(sizes[low]>0, f'{low} must be at least 1, {sizes[low]} was given')
-    require(image_size%patch_size==0, f'image size {image_size} does not divide into patches of {patch_size}; '
-            'choose a patch size that divides it')
-    side,factor = image_size//patch_size,math.prod(scales)
+    factor,told = math.prod(scales),size_words(image_size)
+    instead = size_words(fitting_size(image_size, patch_size*factor))
+    require(divides(patch_size, image_size), f'image size {told} does not divide into patches of {patch_size}; '
+            f'choose a patch size that divides it, or {instead}')
+    grid = as_size([o//patch_size for o in sides(image_size)])
     ratio = 'even' if factor==2 else f'a multiple of {factor}'
-    require(side%factor==0, f'a grid of {side}×{side} tokens cannot be divided by {factor}, as {n} levels do; '
-            f'choose image size {image_size} and patch size {patch_size} so that their ratio is {ratio}')
-    grids = [side//math.prod(scales[:k]) for k in range(n//2+1)]
+    require(divides(factor, grid), f'a grid of {size_words(grid)} tokens cannot be divided by {factor}, as {n} levels '
+            f'do; choose image size {told} and patch size {patch_size} so that their ratio is {ratio}, as {instead}')
+    inwards = [math.prod(scales[:k]) for k in range(n//2+1)]
+    grids = [as_size([o//k for o in sides(grid)]) for k in inwards]
     levels = [Level(depths[k], grids[min(k, n-1-k)], widths[k], heads[k]) for k in range(n)]
     for o,mirrored in zip(levels, levels[::-1]):
         require(o.width%(4*o.heads)==0,
                 f'width {o.width} does not split into {o.heads} heads of a multiple of 4 features; '
                 f'choose a multiple of {4*o.heads}')
         require(o.width==mirrored.width,
-                f'width {widths} gives two levels of {o.grid}×{o.grid} tokens different features; '
+                f'width {widths} gives two levels of {size_words(o.grid)} tokens different features; '
                 'make it the same read forwards and backwards')
     return levels
 
@@ -87,7 +90,7 @@ def check_inputs(
     y:Tensor, # `[b]`
 ):
     "Refuse inputs of another shape, and labels out of range where looking at them costs nothing."
-    shape = (config.in_channels, config.image_size, config.image_size)
+    shape = (config.in_channels, *sides(config.image_size))
     require(tuple(x.shape[1:])==shape, f'images of shape {tuple(x.shape[1:])} given to a network for {shape}; '
             'resize them or build the network for them')
     require(t.shape==y.shape==x.shape[:1],
@@ -106,7 +109,7 @@ class UNet(ModelMixin, ConfigMixin):
 
     @register_to_config
     def __init__(self,
-        image_size:int=32, # Pixels (or latent cells) per side
+        image_size:int|tuple=32, # Pixels (or latent cells) per side, or height and width
         in_channels:int=4, # Channels of image or latent
         patch_size:int=2, # Pixels per side of a token
         width:int|tuple=768, # Features of a token: one number, or one for each level
@@ -124,7 +127,7 @@ class UNet(ModelMixin, ConfigMixin):
         super().__init__()
         levels = read_levels(image_size, patch_size, depths, width=width, heads=heads, scale=scale)
         if skips: check_skips(depths)
-        stored = dict(depths=depths, width=width, heads=heads, scale=scale)
+        stored = dict(image_size=as_size(image_size), depths=depths, width=width, heads=heads, scale=scale)
         self.register_to_config(**{k:as_stored(v) for k,v in stored.items()})
         self.levels = levels if len(levels)>1 else in_halves(levels[0], skips)
         self.gradient_checkpointing = False
@@ -137,8 +140,9 @@ class UNet(ModelMixin, ConfigMixin):
         self.conditions = nn.ModuleList(ConditionEmbedder(o.width, n_classes, time_scale) for o in rings)
         self.stages = nn.ModuleList(
             nn.ModuleList(Block(o.width, o.heads, swiglu, qk_norm) for _ in range(o.depth)) for o in self.levels)
-        self.downs = nn.ModuleList(Down(a.width, b.width, a.grid//b.grid) for a,b in steps)
-        self.ups = nn.ModuleList(Up(b.width, a.width, a.grid//b.grid) for a,b in steps[::-1])
+        factors = per_level('scale', scale, len(steps))
+        self.downs = nn.ModuleList(Down(a.width, b.width, o) for (a,b),o in zip(steps, factors))
+        self.ups = nn.ModuleList(Up(b.width, a.width, o) for (a,b),o in zip(steps[::-1], factors[::-1]))
         taking = [o for o in self.levels[self.centre+1:] for _ in range(o.depth)] if skips else []
         self.fusions = nn.ModuleList(SkipFusion(o.width) for o in taking)
         self.final = FinalLayer(rings[0].width, patch_size, in_channels)
@@ -215,7 +219,8 @@ def forward_intermediates(self:UNet,
     for k,(level,stage) in enumerate(zip(self.levels, self.stages)):
         rope = rope_table(level.grid, level.width//level.heads, device=x.device) if self.config.rope else None
         condition = conditions[self.ring(k)]
-        if k>self.centre and self.ups: tokens = self.ups[k-self.centre-1](tokens).to(tokens.dtype)
+        if k>self.centre and self.ups:
+            tokens = self.ups[k-self.centre-1](tokens, self.levels[k-1].grid).to(tokens.dtype)
         for block in stage:
             if len(seen)==end: return None,[seen[o-1] for o in wanted]
             if k>self.centre and self.fusions:
@@ -225,8 +230,8 @@ def forward_intermediates(self:UNet,
             seen.append(tokens if len(seen)+1 in wanted else None)
             if k<self.centre and self.fusions: skips.append(tokens)
         if len(seen)==end: return None,[seen[o-1] for o in wanted]
-        if k<self.centre and self.downs: tokens = self.downs[k](tokens).to(tokens.dtype)
-    return self.final(tokens, conditions[0]),[seen[o-1] for o in wanted]
+        if k<self.centre and self.downs: tokens = self.downs[k](tokens, level.grid).to(tokens.dtype)
+    return self.final(tokens, conditions[0], level.grid),[seen[o-1] for o in wanted]
 
 # %% ../../nbs/nets/21_unet.ipynb #15bd4160
 @patch
@@ -278,7 +283,7 @@ def stage(self:UNet,
 @patch
 def block_grid(self:UNet,
     block:int|str, # Counted from 1, or `'mid'`
-)->int: # Tokens per side
+)->int|tuple: # Tokens per side, or rows and columns
     "The grid of the tokens after a block."
     return self.levels[self.level_of(block)].grid
 
@@ -301,6 +306,6 @@ class Network(Protocol):
 
     def block_index(self, block): "The number of a block, counted from 1; `'mid'` is one that it recommends."
 
-    def block_grid(self, block): "Tokens per side after a block."
+    def block_grid(self, block): "Tokens per side after a block, or rows and columns where these differ."
 
     def block_width(self, block): "Features of a token after a block."
