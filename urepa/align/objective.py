@@ -8,6 +8,7 @@ __all__ = ['schedules', 'constant', 'rising', 'falling', 'valley', 'Aligned', 'T
 
 # %% ../../nbs/align/45_objective.ipynb #261026c8
 from collections.abc import Callable
+import math
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,10 +17,11 @@ from torch import Tensor,nn
 from .manifold import dispersive_loss,manifold_loss
 from .token import shuffled_gap,spatial_normalise,token_losses
 from ..config import Align,Run
-from ..core import require
+from ..core import require,sides,size_words
 from ..data.batches import Draws,Wanted,draw_step
+from ..data.tasks import beside
 from ..flow.paths import Flow,named
-from ..tokens import grid_side,resize_tokens
+from ..tokens import grid_of,resize_tokens
 
 # %% ../../nbs/align/45_objective.ipynb #e2e80731
 def constant(
@@ -110,7 +112,7 @@ def teacher_side(
     spatial_norm:float=0., # Share of the mean token taken away before they are scaled; 0 leaves them
     mode:str='bilinear', # Interpolation
     grid:int|tuple=8, # The network's grid
-    teacher_grid:tuple|None=None, # The teacher's; by default its tokens fill a square
+    teacher_grid:int|tuple|None=None, # The teacher's; by default its tokens fill a square
 )->Tensor: # `[b n e]`
     "The teacher's tokens as they are compared."
     if resize=='teacher': z = resize_tokens(z, grid, mode, teacher_grid)
@@ -147,10 +149,11 @@ class EmaTeacher:
         y:Tensor, # Labels that the network sees, `[b]`
         t:Tensor, # Times of the network, `[b]`
         draws:Draws, # Noise, and how much earlier to look
+        condition:Tensor|None=None, # As for the network
     )->Tensor: # `[b m d]`
         "What the average sees in the same images under the same noise, but less of it."
         t = (t-self.max_time_gap*draws.gap).clamp(min=0)
-        noisy = flow.noisy(x, draws.noise, t)
+        noisy = beside(flow.noisy(x, draws.noise, t), condition)
         return self.net.forward_intermediates(noisy, t, y, indices=[self.block], stop_early=True)[1][0]
 
 # %% ../../nbs/align/45_objective.ipynb #a6fb732a
@@ -169,6 +172,7 @@ class Objective(nn.Module):
         label_dropout:float=.1, # Share of labels hidden
         resize:str='student', # Which side changes its grid: `'student'` or `'teacher'` (Table 6)
         spatial_norm:float=0., # Share of the mean token taken from the teacher's before they are scaled; 0 leaves them
+        teacher_grid:int|tuple|None=None, # Of a teacher that is resized; in proportion to the network's by default
     ):
         super().__init__()
         require(resize in ('student', 'teacher'), f"unknown side {resize!r} to resize: choose 'student' or 'teacher'")
@@ -187,6 +191,7 @@ class Objective(nn.Module):
         self.schedule = named(schedule, schedules, 'schedule')
         self.label_dropout = label_dropout
         self.resize = resize
+        self.teacher_grid = teacher_grid
         self.spatial_norm = spatial_norm
         self.ema_teacher = None # no part of this module: it is not trained
         self.forward_net = net.forward_intermediates
@@ -201,7 +206,8 @@ class Objective(nn.Module):
     def wanted(self)->Wanted:
         "What is to be drawn for a step."
         pairs = any(o.random_pairs for o in self.terms)
-        return Wanted(self.label_dropout, self.ema_teacher is not None, self.projector.target_grid**2 if pairs else 0)
+        n = math.prod(sides(self.projector.target_grid)) if pairs else 0
+        return Wanted(self.label_dropout, self.ema_teacher is not None, n)
 
     def draw(self,
         x:Tensor, # Images or latents, `[b c h w]`
@@ -245,7 +251,13 @@ class Objective(nn.Module):
         require(z is not None,
                 f'alignment of weight {self.weight} needs teacher tokens; pass z, or set the weight to 0')
         with self.autocast(tokens): h = self.projector(tokens, t)
-        shrink = dict(mode=self.projector.mode, grid=grid_side(h.shape[1])) if self.resize=='teacher' else {}
+        shrink = {}
+        if self.resize=='teacher':
+            grid = self.projector.grid
+            theirs = self.teacher_grid or grid_of(z.shape[1], sides(grid))
+            require(theirs is not None, f'{z.shape[1]} teacher tokens fill no grid in proportion to '
+                    f'{size_words(grid)}; give teacher_grid=(rows, columns)')
+            shrink = dict(mode=self.projector.mode, grid=grid, teacher_grid=theirs)
         z = teacher_side(z, self.resize, self.spatial_norm, **shrink)
         return Aligned(h, z, tokens, t, share=self.schedule(t), chosen=chosen)
 
@@ -254,13 +266,14 @@ class Objective(nn.Module):
         y:Tensor, # Labels, `[b]`
         z:Tensor|None=None, # Teacher tokens, `[b m e]`; not looked at without alignment, or if the average teaches
         draws:Draws|None=None, # What is random; drawn from PyTorch's global state by default
+        condition:Tensor|None=None, # What a task tells the network of the images, `[b k h w]`
         aligned:bool=True, # `False` once the alignment has ended
     )->dict: # Scalars: loss, velocity (the flow loss), each term; where alignment runs also cosine, shuffled, gap
         "Run the network once, and add up the terms."
         draws = draws or self.draw(x)
         t,y = self.flow.time(draws.u),y.masked_fill(draws.hidden, self.net.config.n_classes)
         active = self.terms if aligned else [o for o in self.terms if not o.needs_teacher]
-        noisy = self.flow.noisy(x, draws.noise, t)
+        noisy = beside(self.flow.noisy(x, draws.noise, t), condition)
         with self.autocast(x): answer,read = self.forward_net(noisy, t, y, indices=[self.block] if active else [])
         velocity = self.flow.loss(answer, x, draws.noise, t)
         ended = {o.name:torch.zeros_like(velocity) for o in self.terms}
@@ -268,7 +281,7 @@ class Objective(nn.Module):
         seen,agreement = Aligned(None, None, read[0], t, self.schedule(t)),{}
         if any(o.needs_teacher for o in active):
             if self.ema_teacher:
-                with self.autocast(x): z = self.ema_teacher(self.flow, x, y, t, draws)
+                with self.autocast(x): z = self.ema_teacher(self.flow, x, y, t, draws, condition)
             seen = self.compare(read[0], z, t, draws.chosen)
             agreement = shuffled_gap(seen.h, seen.z)._asdict()
         losses = {o.name:o.loss(seen) for o in active}

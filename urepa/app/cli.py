@@ -331,15 +331,24 @@ def report(
     print(write_report(run))
 
 def sweep(
-    file:Path, # A sweep file (TOML)
+    file:Path, # A sweep file (TOML), or a grid of ways to draw one run
     out:Path, # JSON file for the result
     folder:Path=Path('runs/sweeps'), # The runs lie there, in a folder named like the file; none is done again
     workers:int|None=None, # Runs side by side, one a GPU or else a core by default; 0 starts no processes
     rows:list[str]|None=None, # Some of the rows; all by default
     seeds:list[int]|None=None, # Some of the seeds, or others than the file's; all of the file by default
 ):
-    "Train and score all rows and seeds of a sweep, or some of them."
+    """Train and score all rows and seeds of a sweep, or some of them.
+
+    A file with a [grid] trains nothing: it draws one run with every average and every guidance that it lists.
+    """
+    from urepa.score.grid import grid_table,is_grid,run_grid
     from urepa.score.sweep import run_sweep
+    if is_grid(file):
+        require(rows is None and seeds is None, f'{file} is a grid over one run, which has neither rows nor seeds; '
+                'leave out --rows and --seeds')
+        print(grid_table(run_grid(file, out)))
+        return print(f'{out} is written')
     place = folder/file.stem
     try: run_sweep(file, out, place, workers, rows=rows, seeds=seeds)
     except KeyboardInterrupt as e:
@@ -350,6 +359,7 @@ def sweep(
 def compare(
     results:list[Path], # Scored runs, or results of sweep or evaluate; the first is the reference
     out:Path=Path('compare.png'), # The figure; the table goes into an .md file beside it
+    level:float|None=None, # Of the first distance; the table says when a row reaches it, or what the first one ends at
 ):
     """Compare scores: a table and a figure with the spread of the seeds, and steps to reach a level.
 
@@ -358,7 +368,7 @@ def compare(
     Results: urepa compare plain.json urepa.json --out compare.png
     """
     from urepa.score.compare import compare as compare_results
-    print(compare_results(results, out))
+    print(compare_results(results, out, level))
     print(f'{out} and {out.with_suffix(".md")} are written', file=sys.stderr)
 
 def export(
