@@ -6,9 +6,9 @@
 __all__ = ['any_count', 'count', 'any_weight', 'positive', 'finite', 'share', 'decay', 'on_resume', 'carried', 'scoring', 'sizes',
            'latents', 'dinov2', 'unaligned', 'fast', 'sit', 'dit', 'grey', 'presets', 'Range', 'OnResume', 'fits',
            'kind_name', 'hints', 'check_value', 'Checked', 'Reading', 'Selection', 'Data', 'Model', 'Align', 'Optim',
-           'Run', 'Config', 'Sampling', 'Size', 'variants', 'size_presets', 'ladder_presets', 'preset', 'field_names',
-           'check_field', 'field_value', 'annotation', 'choices', 'may_change', 'mark_explicit', 'set_fields',
-           'replace_fields', 'to_dict', 'from_dict', 'differences', 'nearest_preset']
+           'Run', 'Task', 'Config', 'Sampling', 'Size', 'variants', 'size_presets', 'ladder_presets', 'preset',
+           'field_names', 'check_field', 'field_value', 'annotation', 'choices', 'may_change', 'mark_explicit',
+           'set_fields', 'replace_fields', 'to_dict', 'from_dict', 'differences', 'nearest_preset']
 
 # %% ../nbs/01_config.ipynb #4684c5f8
 import dataclasses,math
@@ -341,6 +341,35 @@ class Run(Checked):
     trackers: Annotated[tuple[str, ...], on_resume] = ()
     "where the log goes besides log.jsonl: tensorboard, wandb, trackio"
 
+# %% ../nbs/01_config.ipynb #65139e32
+@dataclass(frozen=True)
+class Task(Checked):
+    "What the network restores, and how its inputs are made."
+    prefix = 'task.'
+
+    name: Literal['none', 'super_resolution', 'inpainting', 'denoising', 'deblurring', 'colouring', 'pairs'] = 'none'
+    "what is restored; 'none' draws images from noise and label alone"
+    factor: Annotated[int, Range('2 or more', 2)] = 4
+    "super_resolution: pixels of the target for one of the input, along a side"
+    masks: tuple[Literal['box', 'half', 'brush'], ...] = ('box', 'half', 'brush')
+    "inpainting: kinds of holes, each as frequent as the others"
+    sigma: Annotated[float, positive] = 50.
+    "denoising: standard deviation of the noise, in levels of 0 to 255"
+    kernel: Literal['gaussian', 'motion'] = 'gaussian'
+    "deblurring: what the image is blurred with; a motion has another direction in each image"
+    blur: Annotated[float, positive] = 2.
+    "deblurring: standard deviation of the Gaussian, or of the motion along its line, in pixels"
+    inputs: str = ''
+    "pairs: folder of the inputs, each named like its image in data.images"
+    dropout: Annotated[float, share] = .1
+    "share of images whose input and label are hidden, so that guidance has a model without them"
+    teacher_sees: Literal['target', 'input'] = 'target'
+    "which image the teacher's tokens come from; 'input' needs a teacher that runs at every step"
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(self.masks, 'task.masks is empty; name at least one of box, half, brush')
+
 # %% ../nbs/01_config.ipynb #3d7e4776
 carried = dict(linear=('velocity', 'data'), cosine=('velocity', 'data'), vp=('noise',)) # path → its predictions
 
@@ -352,6 +381,7 @@ class Config:
     align: Align = field(default_factory=Align)
     optim: Optim = field(default_factory=Optim)
     run: Run = field(default_factory=Run)
+    task: Task = field(default_factory=Task)
     explicit = () # Names of fields set on purpose; not a field itself
 
     def __post_init__(self):
@@ -372,6 +402,21 @@ class Config:
         require(a.token or a.manifold or not a.weight,
                 'align.token and align.manifold are both 0, so that align.weight '
                 f'{a.weight} weighs nothing; set align.weight to 0 for no alignment')
+        self.check_task()
+
+    def check_task(self):
+        "`UserError` for a task that this run cannot learn."
+        t,codec = self.task,self.data.codec
+        if t.name=='none': return
+        require(self.model.kind=='unet', f'task.name is {t.name!r}, and model.kind {self.model.kind!r} has no channels '
+                'for its input; choose model.kind unet')
+        require(codec=='pixels', f'task.name is {t.name!r}, and its inputs are images, not latents of {codec}; '
+                'train on pixels, such as a store prepared with --codec pixels')
+        require(t.name!='pairs' or self.data.store or self.data.images and t.inputs,
+                "task.name is 'pairs' and no pairs are named; give folders with --data.images and --task.inputs, "
+                'or a store that was prepared with --inputs')
+        require(t.teacher_sees=='target' or not self.data.store, "task.teacher_sees is 'input', and a store holds "
+                'tokens of the targets; give images with --data.images')
 
 # %% ../nbs/01_config.ipynb #04b3ffe9
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from .token import shuffled_gap,spatial_normalise,token_losses
 from ..config import Align,Run
 from ..core import require,sides,size_words
 from ..data.batches import Draws,Wanted,draw_step
+from ..data.tasks import beside
 from ..flow.paths import Flow,named
 from ..tokens import grid_of,resize_tokens
 
@@ -156,10 +157,11 @@ class EmaTeacher:
         y:Tensor, # Labels that the network sees, `[b]`
         t:Tensor, # Times of the network, `[b]`
         draws:Draws, # Noise, and how much earlier to look
+        condition:Tensor|None=None, # As for the network
     )->Tensor: # `[b m d]`
         "What the average sees in the same images under the same noise, but less of it."
         t = (t-self.max_time_gap*draws.gap).clamp(min=0)
-        noisy = flow.noisy(x, draws.noise, t)
+        noisy = beside(flow.noisy(x, draws.noise, t), condition)
         return self.net.forward_intermediates(noisy, t, y, indices=[self.block], stop_early=True)[1][0]
 
 # %% ../../nbs/align/45_objective.ipynb #a6fb732a
@@ -275,13 +277,14 @@ class Objective(nn.Module):
         y:Tensor, # Labels, `[b]`
         z:Tensor|None=None, # Teacher tokens, `[b m e]`; not looked at without alignment, or if the average teaches
         draws:Draws|None=None, # What is random; drawn from PyTorch's global state by default
+        condition:Tensor|None=None, # What a task tells the network of the images, `[b k h w]`
         aligned:bool=True, # `False` once the alignment has ended
     )->dict: # Scalars: loss, velocity (the flow loss), each term; where alignment runs also cosine, shuffled, gap
         "Run the network once, and add up the terms."
         draws = draws or self.draw(x)
         t,y = self.flow.time(draws.u),y.masked_fill(draws.hidden, self.net.config.n_classes)
         active = self.terms if aligned else [o for o in self.terms if not o.needs_teacher]
-        noisy = self.flow.noisy(x, draws.noise, t)
+        noisy = beside(self.flow.noisy(x, draws.noise, t), condition)
         early,blocks = any(o.needs_early for o in active),[self.block] if active else []
         if early: blocks.append(self.net.early_index)
         with self.autocast(x): answer,read = self.forward_net(noisy, t, y, indices=blocks)
@@ -291,7 +294,7 @@ class Objective(nn.Module):
         seen,agreement = Aligned(None, None, read[0], t, self.schedule(t)),{}
         if any(o.needs_teacher for o in active):
             if self.ema_teacher:
-                with self.autocast(x): z = self.ema_teacher(self.flow, x, y, t, draws)
+                with self.autocast(x): z = self.ema_teacher(self.flow, x, y, t, draws, condition)
             seen = self.compare(read[0], z, t, draws.chosen)
             agreement = shuffled_gap(seen.h, seen.z)._asdict()
         if early:

@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['check_interval', 'early_guided', 'guided', 'image_generators', 'image_noise', 'row_batches', 'guided_in_rows',
-           'image_bar', 'check_labels', 'sample']
+           'picked', 'image_bar', 'check_labels', 'sample']
 
 # %% ../../nbs/flow/32_sample.ipynb #162781e6
 from contextlib import nullcontext
 import torch
 from torch import Tensor,nn
 from ..core import require,sides
+from ..data.tasks import beside
 from ..machine import generator
 from ..core import progress as progress_bar
 from .paths import Flow
@@ -50,6 +51,7 @@ def guided(
     guidance:float=1., # Strength; 1 is none
     interval:tuple=(0., 1.), # Times at which guidance acts, both ends included
     weak=None, # A weaker network for autoguidance, `weak(x, t, y)`; `None` takes `net` with the null label
+    condition:Tensor|None=None, # What a task tells the network of the images, `[b k h w]`
     early_guidance:float=1., # Strength of internal guidance; 1 is none
     early_interval:tuple=(0., 1.), # Times at which that acts
 ): # `velocity(x, t)`
@@ -61,13 +63,15 @@ def guided(
     require(guidance==1 or null or weak, f'guidance {guidance} needs a network with a null label, config.n_classes; '
             'give such a network or guidance 1')
     def velocity(x, t):
-        inside = (t>=low)&(t<=high)
-        if guidance==1 or not inside.any(): return net(x, t, y).to(x.dtype)
+        inside,seen = (t>=low)&(t<=high),beside(x, condition)
+        if guidance==1 or not inside.any(): return net(seen, t, y).to(x.dtype)
         if weak is not None:
-            label = net(x, t, y).to(x.dtype)
-            none = weak(x, t, y).to(x.dtype)
+            label = net(seen, t, y).to(x.dtype)
+            none = weak(seen, t, y).to(x.dtype)
         else:
-            both = net(torch.cat([x, x]), torch.cat([t, t]), torch.cat([y, torch.full_like(y, null)])) # [2b c h w]
+            blind = x if condition is None else beside(x, torch.zeros_like(condition))
+            labels = torch.cat([y, torch.full_like(y, null)])
+            both = net(torch.cat([seen, blind]), torch.cat([t, t]), labels) # [2b c h w]
             label,none = both.to(x.dtype).chunk(2)
         strength = x.new_full(t.shape, guidance).where(inside, 1.).reshape(-1, *[1]*(x.ndim-1))
         return none + strength*(label-none)
@@ -109,11 +113,23 @@ def guided_in_rows(
     net, # `net(x, t, y)`
     labels:Tensor, # Of a batch, `[b]` with b a multiple of `rows`
     rows:int, # Images in a pass
+    condition:Tensor|None=None, # As for `guided`
     **guidance, # For `guided`
 ): # `predict(x, t)`
     "What the guided network predicts for a batch, in passes of exactly `rows` images."
-    parts = [guided(net, o, **guidance) for o in labels.split(rows)]
+    labels = labels.split(rows)
+    seen = [None]*len(labels) if condition is None else condition.split(rows)
+    parts = [guided(net, o, condition=c, **guidance) for o,c in zip(labels, seen)]
     return lambda x, t: torch.cat([f(*o) for f,*o in zip(parts, x.split(rows), t.split(rows))])
+
+def picked(
+    values:Tensor, # One for each image, `[n …]`
+    numbers:list, # Of the images in the rows of a batch; `None` where a row holds none
+    device, # Where they are needed
+)->Tensor: # `[b …]`, 0 where there is no image
+    "What belongs to the rows of a batch."
+    empty = torch.zeros_like(values[0])
+    return torch.stack([empty if i is None else values[i] for i in numbers]).to(device)
 
 # %% ../../nbs/flow/32_sample.ipynb #6090d7f7
 def image_bar(
@@ -161,6 +177,8 @@ def sample(
     generators:list|None=None, # A generator for each image, in place of those that `seed` and `first` name
     rows:int=32, # Images in a pass through the network
     decode=None, # `decode(latents)` → images in [−1, 1], exactly `rows` at a time; `None` where pixels are drawn
+    condition:Tensor|None=None, # What a task tells the network of each image, `[n k h w]`
+    start:Tensor|None=None, # Noise to begin with, `[n c h w]`; each image's generator draws it by default
 )->Tensor: # Images (or latents), float32 on the CPU, `[n c h w]`
     "Draw images; image `first+i` depends on the seed, its number and its label alone."
     labels,config = torch.as_tensor(labels),net.config
@@ -169,6 +187,9 @@ def sample(
     shape = config.in_channels,*sides(config.image_size)
     if last_step is None: last_step = getattr(getattr(solver, 'func', solver), 'last_step', 0.)
     times = solver_times(steps, last_step, spacing)
+    for told in (condition, start):
+        require(told is None or len(told)==len(labels),
+                f'{len(labels)} labels and {0 if told is None else len(told)} conditions or noises; give one each')
     if generators is None: generators = image_generators(seed, range(first, first+len(labels)))
     bar = image_bar(len(labels), steps, show=progress) if isinstance(progress, bool) else nullcontext(progress)
     images = []
@@ -178,10 +199,12 @@ def sample(
             held = [i is not None for i in mine]
             y = torch.tensor([config.n_classes if i is None else labels[i] for i in mine], device=device)
             noise = image_noise([None if i is None else generators[i] for i in mine], shape, device, dtype)
-            answer = guided_in_rows(net, y, rows, guidance=guidance, interval=interval, weak=weak,
+            seen = None if condition is None else picked(condition, mine, device)
+            begin = noise() if start is None else picked(start, mine, device).to(dtype)
+            answer = guided_in_rows(net, y, rows, seen, guidance=guidance, interval=interval, weak=weak,
                                     early_guidance=early_guidance, early_interval=early_interval)
             velocity = flow.as_velocity(answer)
-            x = solver(lambda x, t: velocity(x.float(), t.float()).to(dtype), noise()*flow.noise_scale, times,
+            x = solver(lambda x, t: velocity(x.float(), t.float()).to(dtype), begin*flow.noise_scale, times,
                        path=flow.curve, noise=noise, callback=lambda x, t: bar.update(sum(held))).float()
             x = torch.cat([(decode(o) if decode else o).float().cpu() for o in x.split(rows)])
             images.append(x[held])

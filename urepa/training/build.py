@@ -18,6 +18,7 @@ from ..align.project import Projector,projector_of
 from ..config import Config
 from ..core import UserError,as_size,require,sides,size_words
 from ..data.batches import TrainingData
+from ..data.tasks import condition_channels
 from ..data.teachers import TokenShape,token_shape
 from ..flow.paths import Flow,flow_of
 from ..machine import seeded
@@ -39,7 +40,8 @@ def unet_of(
     config:Config, # A whole run
 )->nn.Module: # A `Network`
     "The network that a config describes."
-    if config.model.kind=='unet': return UNet(**config.model.sizes)
+    channels = condition_channels(config.task, config.model.in_channels)
+    if config.model.kind=='unet': return UNet(**config.model.sizes, condition_channels=channels)
     return network_kinds[config.model.kind](config)
 
 network_kinds = dict(unet2d=unet2d_of) # `model.kind` → what makes the network
