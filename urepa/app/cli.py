@@ -73,6 +73,7 @@ def train(
     out:Path, # Run folder
     resume:bool=False, # Continue what stands there
     data:str='', # Short for --data.store
+    task:str='', # Short for --task.name
     build:Path|None=None, # A Python file whose function `build` makes network, projector and objective
 ):
     """Train a preset, or repeat a run with --config RUN; every field is an option.
@@ -83,6 +84,8 @@ def train(
 
     With a network of your own: urepa train fashion --build FILE.py --out runs/mine
 
+    To restore images: urepa train fashion --task super_resolution --task.factor 4 --out runs/larger
+
     A run once more, with another seed: urepa train --config runs/fashion --run.seed 1 --out runs/again
 
     On eight GPUs: torchrun --standalone --nproc_per_node 8 -m urepa train sit_down_xl --data STORE --out runs/xl
@@ -90,6 +93,7 @@ def train(
     The fields of a preset and their values: urepa train PRESET --help
     """
     if data: config = replace_fields(config, {'data.store':data})
+    if task: config = replace_fields(config, {'task.name':task})
     run_training(config, out, resume, build=build)
 
 # %% ../../nbs/app/81_cli.ipynb #5d7aef8f
