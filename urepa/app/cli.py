@@ -6,10 +6,10 @@
 __all__ = ['in_store', 'commands', 'plain_letters', 'demo', 'builder', 'run_training', 'train', 'recipe_options', 'patches_for',
            'machine_options', 'store_options', 'training_command', 'local_folder', 'prepare', 'verify_store',
            'show_store', 'sample', 'check_evaluation', 'warn_of_reference', 'evaluate', 'report', 'sweep', 'compare',
-           'export', 'import_network', 'info', 'side', 'list_presets', 'plan', 'embedded_files', 'doctor', 'bench',
-           'choice', 'kinds_of', 'with_purpose', 'with_help', 'application', 'Mistyped', 'with_file', 'option_names',
-           'known_names', 'unknown', 'explain', 'overview', 'call_of', 'spelt_plainly', 'prepare_terminal',
-           'keep_traceback', 'told', 'memory_is_full', 'main']
+           'restore', 'export', 'import_network', 'info', 'side', 'list_presets', 'plan', 'embedded_files', 'doctor',
+           'bench', 'choice', 'kinds_of', 'with_purpose', 'with_help', 'application', 'Mistyped', 'with_file',
+           'option_names', 'known_names', 'unknown', 'explain', 'overview', 'call_of', 'spelt_plainly',
+           'prepare_terminal', 'keep_traceback', 'told', 'memory_is_full', 'main']
 
 # %% ../../nbs/app/81_cli.ipynb #79f4c937
 import codecs,dataclasses,os,re,shlex,shutil,sys,tempfile,time,traceback
@@ -375,6 +375,32 @@ def compare(
     print(compare_results(results, out, level))
     print(f'{out} and {out.with_suffix(".md")} are written', file=sys.stderr)
 
+def restore(
+    run:Path, # Run folder of a task, or one that urepa export wrote
+    images:Path, # A folder of images of any size, in any depth
+    out:Path, # A folder for the restored ones, which keep their names
+    masks:Path|None=None, # Folder of masks named like the images, white where they are to be filled
+    step:int|None=None, # Checkpoint; the newest by default
+    how:Sampling=Sampling(), # How they are drawn; --batch-size tiles at once
+):
+    """Restore the images of a folder with a run that was trained for a task; repeat the command to continue.
+
+    Enlarged, sharpened, coloured: urepa restore RUN --images FOLDER --out RESTORED
+
+    Holes filled: urepa restore RUN --images FOLDER --masks MASKS --out FILLED
+    """
+    from urepa.app.restore import restore as restore_files
+    from urepa.data.sources import left_out
+    try: told = restore_files(run, images, out, how, step, masks)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt('stopped, what is restored is kept; repeat the command to continue') from None
+    also = f'; left out are {left_out(told.left)}' if told.left else ''
+    before = f', {told.before:,} stood there before' if told.before else ''
+    print(f'{told.done:,} images in {out}{before}{also}')
+    first = next(iter(told.failed.items()), ('', ''))
+    require(not told.failed, f'{len(told.failed)} images could not be restored, the first is {first[0]} ({first[1]}); '
+            'the others are done')
+
 def export(
     run:Path, # Run folder
     out:Path, # A folder that does not exist yet
@@ -526,9 +552,9 @@ def bench(
 # %% ../../nbs/app/81_cli.ipynb #d9d3c259
 in_store = dict(verify=verify_store, show=show_store)
 commands = dict(
-    demo=demo, prepare=prepare, store=in_store, train=train, sample=sample, evaluate=evaluate, compare=compare,
-    export=export, **{'import':import_network}, report=report, sweep=sweep, info=info, plan=plan, bench=bench,
-    doctor=doctor)
+    demo=demo, prepare=prepare, store=in_store, train=train, sample=sample, restore=restore, evaluate=evaluate,
+    compare=compare, export=export, **{'import':import_network}, report=report, sweep=sweep, info=info, plan=plan,
+    bench=bench, doctor=doctor)
 
 def choice(
     configs:dict, # name → `Config`

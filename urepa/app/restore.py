@@ -7,8 +7,8 @@ __all__ = ['kept_formats', 'margin', 'Picture', 'png_depth', 'deep_colour', 'kep
            'png_chunk', 'deep_png', 'write_picture', 'Tiles', 'cut_axis', 'noise_block', 'place_noise', 'planes_of',
            'Canvas', 'Restored', 'images_in', 'read_mask', 'check_restoring', 'open_record', 'restore', 'Worker']
 
-# %% ../../nbs/app/74_restore.ipynb #ee20f4e4
-import io,json,math,struct,sys,zlib
+# %% ../../nbs/app/74_restore.ipynb #dc8ad4ba
+import struct,sys,zlib
 from collections import Counter
 from functools import lru_cache
 from pathlib import Path
@@ -26,7 +26,7 @@ from ..score.draw import Sampler
 from ..score.image_files import opened
 from ..training.run import Loaded
 
-# %% ../../nbs/app/74_restore.ipynb #73e1c7a0
+# %% ../../nbs/app/74_restore.ipynb #8901bb4f
 kept_formats = '.png', '.jpg', '.jpeg', '.webp', '.tif', '.tiff', '.bmp'
 
 class Picture(NamedTuple):
@@ -73,7 +73,8 @@ def read_picture(
     require(path.suffix.lower() in kept_formats, f'{path.name} would lose what is restored; '
             f'give files that end in {", ".join(kept_formats)}')
     with opened(path) as o:
-        require(getattr(o, 'n_frames', 1)==1, f'{path.name} holds {o.n_frames} pictures; give one a file')
+        frames = getattr(o, 'n_frames', 1)
+        require(frames==1, f'{path.name} holds {frames} pictures; give one a file')
         deep = png_depth(path)==16 and o.mode in ('RGB', 'RGBA', 'LA')
         bits = getattr(o, 'tag_v2', {}).get(258, 8)
         wide = o.mode in ('RGB', 'RGBA', 'LA') and max(bits if isinstance(bits, tuple) else (bits,))>8
@@ -190,7 +191,7 @@ def place_noise(
     y,x = top-row*h,left-column*w
     return torch.cat(lines, 1)[:,y:y+h,x:x+w]
 
-# %% ../../nbs/app/74_restore.ipynb #6b6f9d22
+# %% ../../nbs/app/74_restore.ipynb #7634b3e8
 margin = 4 # pixels of the input that are read around a tile, for the bicubic filter
 
 def planes_of(
@@ -215,9 +216,9 @@ class Canvas:
         self.keys,self.mask = keys,mask
         h,w,c = picture.pixels.shape
         self.shape = h*task.scale,w*task.scale
-        grows = task.channels(channels)<channels # as colouring does
-        self.planes = [list(range(c))] if grows else planes_of(c, channels)
-        self.out = np.empty((*self.shape, channels if grows else c), picture.pixels.dtype)
+        self.grows = task.channels(channels)<channels # as colouring does
+        self.planes = [list(range(c))] if self.grows else planes_of(c, channels)
+        self.out = np.empty((*self.shape, channels if self.grows else c), picture.pixels.dtype)
         self.rows,self.columns = (cut_axis(n, o, task.scale) for n,o in zip(self.shape, size))
         self.band = np.zeros((size[0], self.columns.starts[-1]+size[1], self.out.shape[2]), np.float32)
         self.left = [len(self.columns.starts)*len(self.planes)]*len(self.rows.starts) # tiles of each band to come
@@ -268,8 +269,8 @@ class Canvas:
         weights = self.rows.weights[row][:,None,None]*self.columns.weights[column][None,:,None]
         found = image.movedim(0, -1).numpy()
         group = self.planes[plane]
-        if self.out.shape[2]!=len(group) and len(self.planes)==1: group = list(range(self.out.shape[2]))
-        if len(set(group))<len(group): found,group = found.mean(2, keepdims=True),group[:1]
+        if self.grows: group = list(range(self.channels))
+        elif len(set(group))<len(group): found,group = found.mean(2, keepdims=True),group[:1]
         at = slice(self.columns.starts[column], self.columns.starts[column]+self.size[1])
         self.band[:,at,group] += weights*found
         self.left[row] -= 1

@@ -150,7 +150,8 @@ def drawn_kind(
     "What two networks have to share if one is to guide the other."
     model,optim,data = config.model,config.optim,config.data
     beside = condition_channels(config.task, model.in_channels)
-    return dict(channels=model.in_channels, condition=beside, size=model.image_size, classes=model.n_classes, path=optim.path,
+    return dict(channels=model.in_channels, condition=beside, size=model.image_size, classes=model.n_classes,
+        path=optim.path,
         prediction=optim.prediction, noise_scale=optim.noise_scale, scale=data.scale, bias=data.bias)
 
 # %% ../../nbs/score/56_draw.ipynb #0a56c002

@@ -721,7 +721,7 @@ def score_run(
     Run(run).add_score(result)
     return result
 
-# %% ../../nbs/score/62_evaluate.ipynb #bc9865cd
+# %% ../../nbs/score/62_evaluate.ipynb #bf9e3d5f
 def restored_scores(
     sampler:Sampler, # Of a run with a task
     images:Tensor, # What it restored of the first test images, uint8 `[n c h w]`
@@ -753,8 +753,8 @@ def restored_lines(
     held = result.get('restored')
     if not held: return []
     space = dict(y='the brightness (Y)', rgb='all channels')[held['space']]
-    lines = [f"restored ({held['task']}): {space}, {held['border']} pixels of border left out; {held['samples']} samples "
-             f"of an input are {held['spread']:.1f} of 255 levels apart",
+    lines = [f"restored ({held['task']}): {space}, {held['border']} pixels of border left out; {held['samples']} "
+             f"samples of an input are {held['spread']:.1f} of 255 levels apart",
              f"{'':40}{'sampled':>10}{'one step':>14}{'input':>14}"]
     for k in held['sampled']:
         lines.append(f"{k:40}{held['sampled'][k]:10.4g}{held['one_step'][k]:14.4g}{held['input'][k]:14.4g}")
