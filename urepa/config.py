@@ -181,6 +181,9 @@ class Model(Checked):
     "normalise queries and keys: steadier at low precision"
     time_scale: Annotated[float, positive] = 1000.
     "factor on t in front of its sinusoids: 1000 as in DiT, 1 as in SiT and REPA"
+    early_block: Annotated[int | Literal['middle'], any_count] = 0
+    """block behind which a second final layer predicts, too, for internal guidance, counted from 1; 'middle' is the
+    last of the middle level, 0 none"""
 
     def __post_init__(self):
         super().__post_init__()
@@ -282,6 +285,8 @@ class Optim(Checked):
     "AdamW's weight decay"
     max_grad_norm: Annotated[float, positive] = 1.
     "largest norm of the gradient"
+    early_weight: Annotated[float, any_weight] = .5
+    "weight of the loss of the early prediction, where model.early_block makes one"
     ema: Annotated[float, decay] = .9999
     "decay of the averaged weights, which are the ones sampled from"
     averages: tuple[str, ...] = ()
@@ -387,6 +392,8 @@ class Config:
                 f'{", ".join(k for k,v in carried.items() if o.prediction in v)}')
         require(o.optimizer=='adamw' or not self.run.fsdp, 'optim.optimizer muon takes whole matrices, and FSDP2 cuts '
                 'them into pieces; leave out run.fsdp, or give optim.optimizer adamw')
+        require(o.early_weight or not self.model.early_block, f'model.early_block is {self.model.early_block!r} and '
+                'optim.early_weight 0, so that the early prediction would never learn; leave one of them out')
         require(not (d.store and d.images),
                 f'data.store is {d.store!r} and data.images is {d.images!r}; give one of the two')
         require(a.teacher!='ema' or not a.shuffle_teacher,
@@ -423,6 +430,10 @@ class Sampling(Checked):
     "strength of guidance; 1 is none"
     interval: Annotated[tuple[float, float], share] = (0., 1.)
     "times at which guidance acts"
+    early_guidance: Annotated[float, finite] = 1.
+    "strength of internal guidance, away from the early prediction of model.early_block; 1 is none (its authors: 1.4)"
+    early_interval: Annotated[tuple[float, float], share] = (0., 1.)
+    "times at which internal guidance acts; its authors take high noise"
     seed: Annotated[int, any_count] = 0
     "image i depends on the seed and on i alone"
     labels: str = 'balanced'
@@ -455,8 +466,9 @@ class Sampling(Checked):
 
     def __post_init__(self):
         super().__post_init__()
-        low,high = self.interval
-        require(low<=high, f'guidance interval {low} to {high}; give two times from 0 to 1, the smaller first')
+        for name in ('interval', 'early_interval'):
+            low,high = getattr(self, name)
+            require(low<=high, f'{name} of guidance is {low} to {high}; give two times from 0 to 1, the smaller first')
         require(self.guidance!=1 or not self.weak,
                 f'guidance 1 is none, so that the weaker run {self.weak} would not be asked; '
                 'give guidance too, such as 1.5, or leave out weak')

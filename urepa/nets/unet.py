@@ -15,7 +15,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor,nn
 from ..core import as_size,divides,fitting_size,require,sides,size_words
 from .layers import Block,ConditionEmbedder,Down,FinalLayer,PatchEmbed,SkipFusion,Up
-from .layers import initialise,rope_table,sincos_positions
+from .layers import initialise,rope_table,sincos_positions,zero
 
 # %% ../../nbs/nets/21_unet.ipynb #514fa551
 class Level(NamedTuple):
@@ -123,6 +123,7 @@ class UNet(ModelMixin, ConfigMixin):
         time_scale:float=1000., # Factor on t in front of its sinusoids; SiT and REPA have 1
         scale:int|tuple=2, # Factor between the grids of neighbouring levels: one number, or one for each step inwards
         condition_channels:int=0, # Channels that come beside the image, such as the input of a task
+        early_block:int|str=0, # Block with a final layer of its own; `'middle'` is the middle's last, 0 none
     ):
         super().__init__()
         levels = read_levels(image_size, patch_size, depths, width=width, heads=heads, scale=scale)
@@ -149,6 +150,7 @@ class UNet(ModelMixin, ConfigMixin):
         initialise(self)
         if condition_channels:
             self.condition_patches = condition_patches(condition_channels, patch_size, rings[0].width)
+        self.early = self.early_head() if early_block else None # behind all draws, so that the rest is what it was
 
 def condition_patches(
     channels:int, # Of the condition
@@ -293,6 +295,49 @@ def block_width(self:UNet,
 )->int: # Features of a token
     "The width of the tokens after a block."
     return self.levels[self.level_of(block)].width
+
+# %% ../../nbs/nets/21_unet.ipynb #f5636043
+@patch(as_prop=True)
+def early_index(self:UNet)->int: # Counted from 1; 0 for none
+    "The block that the early head reads."
+    block,n = self.config.early_block,self.n_blocks
+    if not block: return 0
+    if block=='middle':
+        require(len(self.grids)>1, f'a network of one level has no middle whose end could predict; give early_block as '
+                f'a number from 1 to {n-1}, such as {max(1, round(2*n/7))}')
+        return sum(len(o) for o in self.stages[:self.centre+1])
+    require(isinstance(block, int) and block<n, f'early_block is {block!r}, and behind block {n} of {n} stands '
+            f"the final layer itself; give 1 to {n-1}, or 'middle' in a network of several levels")
+    return self.block_index(block)
+
+@patch
+def early_head(self:UNet)->FinalLayer:
+    "A final layer for the tokens of the early block, which answers 0 at the start."
+    block = self.early_index
+    patch = sides(self.config.image_size)[0]//sides(self.block_grid(block))[0]
+    head = FinalLayer(self.block_width(block), patch, self.config.in_channels)
+    for o in (head.modulation, head.out): zero(o)
+    return head
+
+@patch
+def early_answer(self:UNet,
+    tokens:Tensor, # Of the early block, `[b n d]`
+    t:Tensor, # Times, `[b]`
+    y:Tensor, # Labels, `[b]`
+)->Tensor: # `[b c h w]`
+    "What the network predicts from its early block alone."
+    level = self.level_of(self.early_index)
+    return self.early(tokens, self.conditions[self.ring(level)](t, y), self.levels[level].grid)
+
+@patch
+def both_answers(self:UNet,
+    x:Tensor, # Noisy images or latents, `[b c h w]`
+    t:Tensor, # Times, `[b]`
+    y:Tensor, # Labels, `[b]`
+)->tuple[Tensor,Tensor]: # Each `[b c h w]`
+    "The answer and the early one, from a single pass."
+    answer,[tokens] = self.forward_intermediates(x, t, y, [self.early_index])
+    return answer,self.early_answer(tokens, t, y)
 
 # %% ../../nbs/nets/21_unet.ipynb #2e9946d0
 class Network(Protocol):

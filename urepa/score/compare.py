@@ -305,7 +305,8 @@ def comparison_table(
             held = all((column.net, column.key) in o['score'] for o in tables)
             cells.append(spread(by_seed(tables, lambda score: score[column.net,column.key])) if held else '–')
         seeds = {o['seed'] for o in scores}-{None}
-        table.append([label, str(scores[0]['step'] or '–'), str(len(seeds) or '–'), *cells, *[o[label] for o in reached.values()]])
+        cells += [o[label] for o in reached.values()]
+        table.append([label, str(scores[0]['step'] or '–'), str(len(seeds) or '–'), *cells])
     real = ['real images', '–', '–', *[or_dash(o.real) for o in columns], *['–' for _ in reached]]
     return markdown_table([*table, real])
 

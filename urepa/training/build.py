@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor,nn
 from torch.overrides import TorchFunctionMode
-from ..align.objective import EmaTeacher,Objective,terms_of
+from ..align.objective import EmaTeacher,Objective,early_term,terms_of
 from ..align.project import Projector,projector_of
 from ..config import Config
 from ..core import UserError,as_size,require,sides,size_words
@@ -89,8 +89,10 @@ def build(
         if align.weight:
             with torch.device('cpu'): shape = teacher or teacher_shape(config, made, data) # may load a small teacher
             projector = seeded(lambda: build_projector(config, made, shape), seed, 'projector')
+        terms = terms_of(align)
+        if config.model.early_block: terms.append(early_term(config.optim.early_weight))
         objective = Objective(
-            made, projector, flow, align.block, align.weight, terms=terms_of(align), schedule=align.schedule,
+            made, projector, flow, align.block, align.weight, terms=terms, schedule=align.schedule,
             label_dropout=config.optim.label_dropout, resize=align.resize, spatial_norm=align.spatial_norm,
             teacher_grid=shape and shape.grid)
         if align.weight and align.teacher=='ema': # the network itself, until a run has its average
