@@ -600,8 +600,8 @@ in_store = dict(verify=verify_store, show=show_store)
 fetched = dict(recipe=recipe_options, tuning=tuning_options) # parameter → the class of its fields
 commands = dict(
     demo=demo, prepare=prepare, store=in_store, train=train, finetune=finetune, sample=sample, restore=restore,
-    evaluate=evaluate, compare=compare, export=export, **{'import':import_network}, report=report, sweep=sweep, info=info, plan=plan,
-    bench=bench, doctor=doctor)
+    evaluate=evaluate, compare=compare, export=export, **{'import':import_network}, report=report, sweep=sweep,
+    info=info, plan=plan, bench=bench, doctor=doctor)
 
 def choice(
     configs:dict, # name → `Config`
