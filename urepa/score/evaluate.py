@@ -10,8 +10,8 @@ __all__ = ['standard', 'samples_per_real', 'found', 'reserved', 'always_named', 
            'spatial_distance', 'kernel_pair', 'coverage', 'class_score', 'score', 'compared_counts', 'real_score',
            'split_half_score', 'class_accuracy', 'check_count', 'check_metrics', 'score_images', 'evaluate', 'ScoreRow',
            'result_nets', 'result_metrics', 'relative_distance', 'score_table', 'or_dash', 'markdown_table',
-           'net_remarks', 'bias_remark', 'result_remarks', 'describe', 'how_to_draw', 'sampling_record', 'draw_shared',
-           'score_run', 'restored_scores', 'restored_lines']
+           'net_remarks', 'bias_remark', 'result_remarks', 'restored_lines', 'describe', 'how_to_draw',
+           'sampling_record', 'draw_shared', 'score_run', 'restored_scores']
 
 # %% ../../nbs/score/62_evaluate.ipynb #9da34ef4
 import dataclasses,json,zipfile
@@ -644,6 +644,20 @@ def result_remarks(
         sentences.append('DINOv2 was the teacher of this run: its distance is no neutral judge.')
     return sentences
 
+def restored_lines(
+    result:dict, # From `score_run`
+)->list[str]:
+    "What a result says of restored images."
+    held = result.get('restored')
+    if not held: return []
+    space = dict(y='the brightness (Y)', rgb='all channels')[held['space']]
+    lines = [f"restored ({held['task']}): {space}, {held['border']} pixels of border left out; {held['samples']} "
+             f"samples of an input are {held['spread']:.1f} of 255 levels apart",
+             f"{'':40}{'sampled':>10}{'one step':>14}{'input':>14}"]
+    for k in held['sampled']:
+        lines.append(f"{k:40}{held['sampled'][k]:10.4g}{held['one_step'][k]:14.4g}{held['input'][k]:14.4g}")
+    return lines
+
 def describe(
     result:dict, # From `evaluate`
 )->str: # Lines for a terminal
@@ -745,17 +759,3 @@ def restored_scores(
     again = [to_u8(sampler.answer(labels[:some], condition[:some], seed=o)) for o in seeds]
     spread = torch.stack([images[:some], *again]).float().std(0).mean().item()
     return dict(task=name, count=n, samples=samples, inputs=some, spread=spread, **how, **means)
-
-def restored_lines(
-    result:dict, # From `score_run`
-)->list[str]:
-    "What a result says of restored images."
-    held = result.get('restored')
-    if not held: return []
-    space = dict(y='the brightness (Y)', rgb='all channels')[held['space']]
-    lines = [f"restored ({held['task']}): {space}, {held['border']} pixels of border left out; {held['samples']} "
-             f"samples of an input are {held['spread']:.1f} of 255 levels apart",
-             f"{'':40}{'sampled':>10}{'one step':>14}{'input':>14}"]
-    for k in held['sampled']:
-        lines.append(f"{k:40}{held['sampled'][k]:10.4g}{held['one_step'][k]:14.4g}{held['input'][k]:14.4g}")
-    return lines
