@@ -296,7 +296,7 @@ class Canvas:
             alpha = ((enlarge(x, scale)[0,0]+1)/2*self.picture.white).round().numpy().astype(alpha.dtype)
         return Picture(self.out, alpha, self.picture.kept)
 
-# %% ../../nbs/app/75_restore.ipynb #d2b9dea4
+# %% ../../nbs/app/75_restore.ipynb #09aa34ac
 class Restored(NamedTuple):
     "What became of a folder."
     done:int # Images that are restored now
@@ -398,6 +398,7 @@ class Worker:
         self.failed = {} # name → why
         self.waiting = [] # (name, canvas, tile) of the batch to come
         self.left = {} # name → tiles to come
+        self.moved = 0. # images that are restored, in parts
 
     def open(self,
         name:str, # Of an image
@@ -418,6 +419,7 @@ class Worker:
             try: canvas = self.open(name)
             except UserError as e:
                 self.failed[name] = str(e)
+                self.moved += 1
                 print(f'{name} is left out: {e}', file=sys.stderr)
                 continue
             self.left[name] = len(canvas)
@@ -437,7 +439,8 @@ class Worker:
         for (name,canvas,tile),image in zip(batch, found):
             canvas.add(tile, image)
             self.left[name] -= 1
-            bar.update(1/len(canvas))
+            self.moved += 1/len(canvas)
+            bar.update(round(self.moved, 1)-bar.n)
             if self.left[name]: continue
             (self.out/name).parent.mkdir(parents=True, exist_ok=True)
             write_picture(self.out/name, canvas.result())

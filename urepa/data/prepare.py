@@ -370,7 +370,7 @@ def check_plan(
     path = out/'plan.json'
     if path.exists():
         standing = read_json(path)
-        made = dict(order='source', seed=planned['recipe']['seed'], text_encoder='', inputs='') # by a urepa that knew no other
+        made = dict(order='source', seed=planned['recipe']['seed'], text_encoder='', inputs='') # by an older urepa
         compare_plans(out, dict(standing, recipe=made|standing['recipe']), planned)
     write_json(path, planned)
 
