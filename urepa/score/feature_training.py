@@ -103,7 +103,7 @@ def train_autoencoder(
     return fit(net, len(images), loss, seed, progress=progress, **how)
 
 # %% ../../nbs/score/67_feature_training.ipynb #97dddef5
-own_recipe = dict(seed=63, batch_size=128, lr=4e-3, weight_decay=.01)
+own_recipe = dict(seed=63, batch_size=64, lr=4e-3, weight_decay=.01)
 
 def train_contrast(
     images:Tensor, # uint8 `[n c size size]`, training images
@@ -122,7 +122,7 @@ def train_contrast(
 def train_own_nets(
     images:Tensor, # uint8 `[n c size size]`, training images
     folder:str|Path, # Gets a file for each net; one that stands is not made again
-    steps:int=400, # Optimizer steps of each net
+    steps:int=200, # Optimizer steps of each net
     progress:bool=True, # Show bars with the time left
 )->tuple[OwnNet, OwnNet]: # As `feature_nets('own', folder)`
     "The two nets that judge samples of these images."
