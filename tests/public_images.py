@@ -24,7 +24,8 @@ def sprites(package):
 def emoji(package):
     "Of a package of npm: the same."
     with tarfile.open(package) as tar:
-        held = {o.name:tar.extractfile(o).read() for o in tar if o.isfile() and ('/64/' in o.name or o.name.endswith('/emoji.json'))}
+        files = [o for o in tar if o.isfile() and ('/64/' in o.name or o.name.endswith('/emoji.json'))]
+        held = {o.name:tar.extractfile(o).read() for o in files}
     for o in json.loads(held['package/emoji.json']):
         for one in [o, *o.get('skin_variations', {}).values()]:
             data = held.get(f"package/img/google/64/{one['image']}")

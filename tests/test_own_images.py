@@ -7,6 +7,7 @@ from test_prepare import inside  # noqa: F401
 
 from urepa.core import read_json
 
+
 def loose(folder, count, size=(32, 32), mode='L', suffix='.png'):
     folder.mkdir(parents=True)
     for k in range(count): Image.new(mode, size, k%256 if mode=='L' else (k%256, 80, 9)).save(folder/f'{k}{suffix}')

@@ -303,7 +303,7 @@ def evaluate(
     step:int|None=None, # Checkpoint of a run folder; the newest by default
     reference:str='fashion', # Real images: as --images of prepare, a store, an .npz file of images or statistics
     reading:Reading=Reading(), # Which part of the reference is read
-    features:Literal['fashion', 'own', 'inception', 'dinov2']='fashion', # The embedded nets, a demo's own, Inception, DINOv2
+    features:Literal['fashion', 'own', 'inception', 'dinov2']='fashion', # Embedded nets, a demo's own, FID's, DINOv2
     weights:Path|None=None, # File of Inception's or DINOv2's weights; folder of your own nets
     subset:int=10_000, # Real images for precision, recall and kernel distance, with up to 5 samples each; 0 takes all
     out:Path|None=None, # JSON file for the result

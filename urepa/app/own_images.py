@@ -102,7 +102,7 @@ def hold_out(
     count = min(most, round(share*source.length))
     return Parts(some_of(source, order[count:], 'training'), some_of(source, order[:count], 'held out'))
 
-# %% ../../nbs/app/82_own_images.ipynb #d10928fd
+# %% ../../nbs/app/82_own_images.ipynb #b4e8efe7
 def patch_of(
     size:int, # Pixels per side
 )->int: # A power of 2
@@ -122,11 +122,10 @@ def own_config(
     store:Store, # Its training images
     steps:int, # Training steps
     seed:int, # Names every random draw
-    size:int, # Pixels per side
 )->Config:
     "The `fashion` network with what these images need."
     batch = min(64, 2**(len(store).bit_length()-1))
-    told = store.meta['teacher']
+    told,size = store.meta['teacher'],store.meta['tensors']['moments'][1][1]
     chosen = {'data.store':store.name, 'model.patch_size':patch_of(size), 'optim.steps':steps, 'run.seed':seed,
         'run.save_every':-(-steps//6), 'run.log_every':max(1, min(10, steps//6)), 'optim.batch_size':batch,
         'data.labelled':float(folder.labelled)}
@@ -148,7 +147,7 @@ def teacher_told(
     return (f'The network is aligned with a teacher that learned from the {trained:,} training images themselves, '
             f'without labels. {dinov2_hint}.')
 
-# %% ../../nbs/app/82_own_images.ipynb #c4713a2f
+# %% ../../nbs/app/82_own_images.ipynb #4c2df8bc
 most_learned = 20_000 # images that feature nets and a teacher of one's own learn from
 
 def say(
@@ -217,7 +216,8 @@ def note_demo(
     classes = f'{len(folder.source.classes)} classes' if folder.labelled else 'no classes: it learns without labels'
     channels,size,_ = training.meta['tensors']['moments'][1]
     left = left_out(folder.source.left)
-    told = [f'{len(training):,} training images and {len(held_out):,} held-out images of {folder.source.name}, '
+    told = [f'{len(training):,} training images and {len(held_out):,} held-out images of '
+        f'{Path(folder.source.name).name}, '
         f'{size}×{size}, {"grey" if channels==1 else "colour"}, {classes}.', teacher_told(teacher, len(training))]
     if left: told.append(f'Left out are {left}.')
     write_json(out/'demo.json', dict(told=told, columns=ten_columns(training, folder.labelled)))
@@ -225,7 +225,7 @@ def note_demo(
         image_grid(images_of(held_out)[:20], 10, scale=max(1, 64//size)).save(partial, format='PNG')
     for o in told: say(o)
 
-# %% ../../nbs/app/82_own_images.ipynb #3e547623
+# %% ../../nbs/app/82_own_images.ipynb #a69ec2c0
 own_teacher_default = 'self' # What a trial is aligned with unless it is asked for otherwise
 
 def own_score(
@@ -268,7 +268,7 @@ def own_demo(
     with keeping(out):
         prepared = prepare_own(folder, out, size, teacher, select.tolerance, learning)
         note_demo(folder, out, teacher, prepared)
-        config = own_config(folder, prepared.training, steps, seed, size)
+        config = own_config(folder, prepared.training, steps, seed)
         say(f'4 of 5: train {steps:,} steps')
         run_training(config, out, Run.is_run(out), 'repeat the command')
         say(f'5 of 5: draw {count:,} samples, score them, write the report')
