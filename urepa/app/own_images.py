@@ -7,18 +7,17 @@ __all__ = ['least_images', 'sizes', 'dinov2_hint', 'most_learned', 'own_teacher_
            'Parts', 'hold_out', 'patch_of', 'check_size', 'own_config', 'teacher_told', 'say', 'images_of',
            'ten_columns', 'Prepared', 'prepare_own', 'note_demo', 'own_score', 'keeping', 'own_demo']
 
-# %% ../../nbs/app/82_own_images.ipynb #b5d32f39
+# %% ../../nbs/app/82_own_images.ipynb #1608e55e
 import dataclasses,math,sys
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 import numpy as np
-import torch
 from torch import Tensor
 from .report import write_report
-from ..config import Config,Sampling,Selection,preset,replace_fields
-from ..core import read_json,require,write_atomic,write_json
+from ..config import Config,Selection,preset,replace_fields
+from ..core import require,write_atomic,write_json
 from ..data.images import image_grid,open_source
 from ..data.order import shuffled
 from ..data.prepare import Recipe,prepare
