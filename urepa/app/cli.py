@@ -6,7 +6,7 @@
 __all__ = ['in_store', 'fetched', 'commands', 'plain_letters', 'demo', 'embedded_demo', 'builder', 'run_training', 'train',
            'recipe_options', 'patches_for', 'machine_options', 'store_options', 'training_command', 'local_folder',
            'prepare', 'verify_store', 'show_store', 'sample', 'check_evaluation', 'warn_of_reference', 'evaluate',
-           'report', 'sweep', 'compare', 'export', 'import_network', 'info', 'side', 'list_presets', 'plan',
+           'report', 'sweep', 'compare', 'restore', 'export', 'import_network', 'info', 'side', 'list_presets', 'plan',
            'embedded_files', 'doctor', 'bench', 'tuning_options', 'finetune', 'choice', 'kinds_of', 'with_purpose',
            'with_help', 'application', 'Mistyped', 'with_file', 'option_names', 'known_names', 'unknown', 'explain',
            'overview', 'call_of', 'spelt_plainly', 'prepare_terminal', 'keep_traceback', 'told', 'memory_is_full',
@@ -103,6 +103,7 @@ def train(
     out:Path, # Run folder
     resume:bool=False, # Continue what stands there
     data:str='', # Short for --data.store
+    task:str='', # Short for --task.name
     build:Path|None=None, # A Python file whose function `build` makes network, projector and objective
 ):
     """Train a preset, or repeat a run with --config RUN; every field is an option.
@@ -113,6 +114,8 @@ def train(
 
     With a network of your own: urepa train fashion --build FILE.py --out runs/mine
 
+    To restore images: urepa train fashion --task super_resolution --task.factor 4 --out runs/larger
+
     A run once more, with another seed: urepa train --config runs/fashion --run.seed 1 --out runs/again
 
     On eight GPUs: torchrun --standalone --nproc_per_node 8 -m urepa train sit_down_xl --data STORE --out runs/xl
@@ -120,6 +123,7 @@ def train(
     The fields of a preset and their values: urepa train PRESET --help
     """
     if data: config = replace_fields(config, {'data.store':data})
+    if task: config = replace_fields(config, {'task.name':task})
     run_training(config, out, resume, build=build)
 
 # %% ../../nbs/app/81_cli.ipynb #5d7aef8f
@@ -403,6 +407,32 @@ def compare(
     print(compare_results(results, out, level))
     print(f'{out} and {out.with_suffix(".md")} are written', file=sys.stderr)
 
+def restore(
+    run:Path, # Run folder of a task, or one that urepa export wrote
+    images:Path, # A folder of images of any size, in any depth
+    out:Path, # A folder for the restored ones, which keep their names
+    masks:Path|None=None, # Folder of masks named like the images, white where they are to be filled
+    step:int|None=None, # Checkpoint; the newest by default
+    how:Sampling=Sampling(), # How they are drawn; --batch-size tiles at once
+):
+    """Restore the images of a folder with a run that was trained for a task; repeat the command to continue.
+
+    Enlarged, sharpened, coloured: urepa restore RUN --images FOLDER --out RESTORED
+
+    Holes filled: urepa restore RUN --images FOLDER --masks MASKS --out FILLED
+    """
+    from urepa.app.restore import restore as restore_files
+    from urepa.data.sources import left_out
+    try: told = restore_files(run, images, out, how, step, masks)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt('stopped, what is restored is kept; repeat the command to continue') from None
+    also = f'; left out are {left_out(told.left)}' if told.left else ''
+    before = f', {told.before:,} stood there before' if told.before else ''
+    print(f'{told.done:,} images in {out}{before}{also}')
+    first = next(iter(told.failed.items()), ('', ''))
+    require(not told.failed, f'{len(told.failed)} images could not be restored, the first is {first[0]} ({first[1]}); '
+            'the others are done')
+
 def export(
     run:Path, # Run folder
     out:Path, # A folder that does not exist yet
@@ -598,9 +628,9 @@ def finetune(
 in_store = dict(verify=verify_store, show=show_store)
 fetched = dict(recipe=recipe_options, tuning=tuning_options) # parameter → the class of its fields
 commands = dict(
-    demo=demo, prepare=prepare, store=in_store, train=train, finetune=finetune, sample=sample, evaluate=evaluate,
-    compare=compare, export=export, **{'import':import_network}, report=report, sweep=sweep, info=info, plan=plan,
-    bench=bench, doctor=doctor)
+    demo=demo, prepare=prepare, store=in_store, train=train, finetune=finetune, sample=sample, restore=restore,
+    evaluate=evaluate, compare=compare, export=export, **{'import':import_network}, report=report, sweep=sweep,
+    info=info, plan=plan, bench=bench, doctor=doctor)
 
 def choice(
     configs:dict, # name → `Config`
