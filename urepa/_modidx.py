@@ -449,6 +449,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'urepa.config.mark_explicit': ('config.html#mark_explicit', 'urepa/config.py'),
                               'urepa.config.may_change': ('config.html#may_change', 'urepa/config.py'),
                               'urepa.config.nearest_preset': ('config.html#nearest_preset', 'urepa/config.py'),
+                              'urepa.config.pixel_presets': ('config.html#pixel_presets', 'urepa/config.py'),
                               'urepa.config.preset': ('config.html#preset', 'urepa/config.py'),
                               'urepa.config.replace_fields': ('config.html#replace_fields', 'urepa/config.py'),
                               'urepa.config.set_fields': ('config.html#set_fields', 'urepa/config.py'),
