@@ -74,11 +74,14 @@ class PairMixing(nn.Module):
         self.rule = rule
         self.flex = flex
         index = torch.arange(self.rows*self.columns, device='cpu')
-        self.register_buffer('table', self.meet(None, None, index[:,None], index[None]), persistent=False)
+        self.register_buffer('table', self.meet(index[:,None], index[None]), persistent=False)
         self.blocks = {} # device → the blocks of pairs that flex has to look at
 
-    def meet(self, b, h, i, j):
-        "Whether tokens i and j meet, as `flex_attention` asks."
+    def meet(self,
+        i:Tensor, # Numbers of tokens
+        j:Tensor, # Numbers of others
+    )->Tensor: # Of both shapes
+        "Whether tokens i and j meet."
         return self.rule(i//self.columns, i%self.columns, j//self.columns, j%self.columns)
 
     def forward(self, q, k, v): # each `[b heads n d]`
@@ -87,7 +90,8 @@ class PairMixing(nn.Module):
         if not flex: return F.scaled_dot_product_attention(q, k, v, attn_mask=self.table.to(q.device))
         n = q.shape[2]
         if q.device not in self.blocks:
-            self.blocks[q.device] = create_block_mask(self.meet, None, None, n, n, device=q.device)
+            def asked(b, h, i, j): return self.meet(i, j) # in any image and any head
+            self.blocks[q.device] = create_block_mask(asked, None, None, n, n, device=q.device)
         attend = compiled_flex() if q.is_cuda else flex_attention
         return attend(q, k, v, block_mask=self.blocks[q.device])
 
