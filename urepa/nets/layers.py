@@ -340,7 +340,7 @@ class Down(nn.Module):
         super().__init__()
         out_width = width if out_width is None else out_width
         parts = factor**2
-        remedy = f'choose a multiple of {parts}'
+        remedy = f'choose a multiple of {parts}, such as {max(1, round(out_width/parts))*parts}'
         require(out_width%parts==0, f'width {out_width} does not split into {parts} parts; {remedy}')
         self.factor = factor
         self.conv = nn.Conv2d(width, out_width//factor**2, 3, padding=1, bias=False)
