@@ -6,10 +6,10 @@
 __all__ = ['in_store', 'commands', 'plain_letters', 'demo', 'builder', 'run_training', 'train', 'recipe_options', 'patches_for',
            'machine_options', 'store_options', 'training_command', 'local_folder', 'prepare', 'verify_store',
            'show_store', 'sample', 'check_evaluation', 'warn_of_reference', 'evaluate', 'report', 'sweep', 'compare',
-           'export', 'import_network', 'info', 'side', 'list_presets', 'plan', 'embedded_files', 'doctor', 'bench',
-           'choice', 'kinds_of', 'with_purpose', 'with_help', 'application', 'Mistyped', 'with_file', 'option_names',
-           'known_names', 'unknown', 'explain', 'overview', 'call_of', 'spelt_plainly', 'prepare_terminal',
-           'keep_traceback', 'told', 'memory_is_full', 'main']
+           'export', 'import_network', 'info', 'image_words', 'list_presets', 'plan', 'embedded_files', 'doctor',
+           'bench', 'choice', 'size_registry', 'kinds_of', 'with_purpose', 'with_help', 'application', 'Mistyped',
+           'with_file', 'option_names', 'known_names', 'unknown', 'explain', 'overview', 'call_of', 'spelt_plainly',
+           'prepare_terminal', 'keep_traceback', 'told', 'memory_is_full', 'main']
 
 # %% ../../nbs/app/81_cli.ipynb #79f4c937
 import codecs,dataclasses,os,re,shlex,shutil,sys,tempfile,time,traceback
@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Annotated,Any,Literal
 from ..config import Config,Reading,Sampling,Selection,field_names,field_value,from_dict,preset,presets
 from ..config import replace_fields,scoring
-from ..core import UserError,cache_folder,nearest,package_version,provenance,read_json,require,sha256,write_json
+from ..core import UserError,cache_folder,nearest,package_version,provenance,read_json,read_size,require,sha256,sides
+from ..core import as_size,divides,size_words,write_json
 
 # %% ../../nbs/app/81_cli.ipynb #8cc8fe2f
 def demo(
@@ -99,12 +100,13 @@ def recipe_options():
     return Recipe
 
 def patches_for(
-    pixels:int, # Per side of an image or latent
+    size:int|tuple, # Of an image or latent, in pixels
     usual:int, # Of the preset
 )->list[int]: # Patch sizes that divide it, the best first
     "Patches that leave about 8×8 tokens or more, then smaller and larger ones."
-    fitting = [o for o in range(1, pixels//2+1) if pixels%o==0]
-    best = usual*max(1, pixels//64)
+    short = min(sides(size))
+    fitting = [o for o in range(1, short//2+1) if divides(o, size)]
+    best = usual*max(1, short//64)
     return sorted(fitting, key=lambda o: (abs(o-best), o))
 
 def machine_options(
@@ -129,7 +131,7 @@ def store_options(
         options['align.teacher'] = store.meta['teacher']['name']
     if usual.optim.batch_size>len(store): options['optim.batch_size'] = 2**(len(store).bit_length()-1)
     options |= machine_options(usual)
-    for patch in patches_for(store.meta['tensors']['moments'][1][1], usual.model.patch_size):
+    for patch in patches_for(store.meta['tensors']['moments'][1][1:], usual.model.patch_size):
         own = {'model.patch_size':patch} if patch!=usual.model.patch_size else {}
         config = replace_fields(usual, {'data.store':store.name, **options, **own})
         try: build(config, TrainingData(config), device='meta')
@@ -165,6 +167,7 @@ def prepare(
     images:str, # A folder of class folders, a tar file or a folder of them, hf:NAME, a CSV or JSON list, or fashion
     out:str, # The store, a folder
     recipe, # A `Recipe`: what is kept of every image
+    size:int|tuple[int, int]|None=None, # Short for --image-size
     select:Selection=Selection(), # Which images are taken, and what their classes are
     streaming:bool=False, # Read a Hugging Face data set over the network while working
     threads:int=4, # Threads that read images
@@ -181,6 +184,7 @@ def prepare(
     from urepa.data.sources import left_out
     from urepa.processes import Processes
     out = local_folder(out)
+    if size is not None: recipe = dataclasses.replace(recipe, image_size=size)
     if recipe.teacher=='none': recipe = dataclasses.replace(recipe, teacher='')
     source = open_source(images, select, streaming)
     processes = Processes(device, timedelta(days=7))
@@ -409,11 +413,13 @@ def info(
           f"{linear} as U-REPA counts (attention's two products left out), {total} with them")
 
 # %% ../../nbs/app/81_cli.ipynb #18fec3b7
-def side(
+def image_words(
     config:Config, # Any config
-)->int:
-    "Pixels per side of the images; an autoencoder makes latents of an eighth."
-    return config.model.image_size*(1 if config.data.codec=='pixels' else 8)
+)->str: # `'256'`, `'256×384'`
+    "Pixels per side of the images, or height and width; an autoencoder makes latents of an eighth."
+    factor = 1 if config.data.codec=='pixels' else 8
+    size = as_size([o*factor for o in sides(config.model.image_size)])
+    return size_words(size) if isinstance(size, tuple) else str(size)
 
 def list_presets():
     "Every preset with what it holds and costs, the projector left out."
@@ -425,7 +431,7 @@ def list_presets():
         with torch.device('meta'): told = describe(unet_of(o))
         depths,teacher = ' '.join(map(str, o.model.depths)),o.align.teacher if o.align.weight else 'nothing'
         cost = f"{told['parameters']/1e6:>11,.1f} M{told['total']/1e9:>9.2f} G"
-        print(f'{name:24}{side(o):>6} px{depths:>12}{cost}  {teacher}')
+        print(f'{name:24}{image_words(o):>6} px{depths:>12}{cost}  {teacher}')
 
 # %% ../../nbs/app/81_cli.ipynb #4b70f4c3
 def plan(
@@ -524,9 +530,22 @@ def choice(
     from tyro.extras import subcommand_type_from_defaults
     def about(o):
         teacher = o.align.teacher if o.align.weight else 'none'
-        return f"{side(o)} px, blocks {' '.join(map(str, o.model.depths))}, teacher {teacher}"
+        return f"{image_words(o)} px, blocks {' '.join(map(str, o.model.depths))}, teacher {teacher}"
     kind = subcommand_type_from_defaults(configs, {k:about(o) for k,o in configs.items()})
     return Annotated[kind, arg(name='')]
+
+def size_registry(): # For tyro
+    "Sizes are typed as 32 or 32x64."
+    from tyro.constructors import ConstructorRegistry,PrimitiveConstructorSpec
+    registry = ConstructorRegistry()
+    def rule(info):
+        if info.type not in (int | tuple[int, int], int | tuple[int, int] | None): return None
+        return PrimitiveConstructorSpec(
+            nargs=1, metavar='INT|HxW', instance_from_str=lambda o: read_size(o[0]),
+            is_instance=lambda o: o is None or isinstance(o, (int, tuple)),
+            str_from_instance=lambda o: ['none' if o is None else size_words(o)])
+    registry.primitive_rule(rule)
+    return registry
 
 def kinds_of(
     f:Callable, # A command
@@ -679,7 +698,7 @@ def call_of(
     from tyro._errors import on_parse_error
     from tyro.conf import CascadeSubcommandArgs,PositionalMetavarFromFieldName
     with on_parse_error(partial(explain, words=words)):
-        return application(commands, configs, words).cli(args=words, prog='urepa',
+        return application(commands, configs, words).cli(args=words, prog='urepa', registry=size_registry(),
             config=(CascadeSubcommandArgs, PositionalMetavarFromFieldName))
 
 # %% ../../nbs/app/81_cli.ipynb #8a9c91ec

@@ -14,7 +14,7 @@ from huggingface_hub import snapshot_download
 from PIL import Image
 from torch import Tensor
 from ..config import to_dict
-from ..core import nearest,require,write_json
+from ..core import nearest,require,size_words,write_json
 from ..data.codecs import VAECodec
 from ..data.images import to_u8
 from ..flow.paths import Flow
@@ -164,7 +164,7 @@ def card(
     rows = [
         ['network', f'{millions:.2f} M parameters, blocks {model.depths}, width {model.width}, '
             f'patch {model.patch_size}'],
-        ['input', f'{model.in_channels}×{model.image_size}×{model.image_size}, {model.n_classes} classes '
+        ['input', f'{model.in_channels}×{size_words(model.image_size)}, {model.n_classes} classes '
             f'(label {model.n_classes} means none)'],
         ['alignment', aligned],
         ['training', f'{step:,} of {optim.steps:,} steps, batch {optim.batch_size}, learning rate {optim.lr:g}, '

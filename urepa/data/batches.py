@@ -105,22 +105,24 @@ class FromImages:
         device:str|torch.device='cpu', # Where to compute
         workers:int=4, # Threads that read images
     ):
-        align,side = config.align,config.model.image_size
+        align,cells = config.align,config.model.image_size
         self.source = source
         self.device = device
         self.name = source.name
         self.starts = [0, source.length]
         self.pool = ThreadPoolExecutor(workers)
         self.codec = load_codec(config.data.codec, device)
-        self.size = side*self.codec.factor
+        self.size = as_size([o*self.codec.factor for o in sides(cells)])
         grey = not self.codec.channels and config.model.in_channels==1 # a codec sees colours
         self.pictures = Pictures(source, self.size, grey, config.data.tolerance, '--data.tolerance')
         self.teacher = None
         if align.reads_tokens:
-            self.teacher = load_teacher(align.teacher, config.run.seed, teacher_grid(self.size)).to(device)
+            shape = 1 if grey else 3,*sides(self.size)
+            made = load_teacher(align.teacher, config.run.seed, teacher_grid(self.size), shape)
+            self.teacher = made.to(device)
         channels = self.codec.channels*2 if self.codec.channels else 1 if grey else 3
         self.meta = dict(codec=self.codec.about(), teacher=teacher_about(self.teacher, align.teacher),
-                         classes=source.classes, tensors=dict(moments=[None, [channels, side, side]]))
+                         classes=source.classes, tensors=dict(moments=[None, [channels, *sides(cells)]]))
 
     def __len__(self): return self.source.length
 
@@ -315,7 +317,7 @@ class TrainingData:
         far = window and isinstance(self.data, Store) and self.data.far
         self.look_ahead = LookAhead(self.data, self.order, size) if far else None
         told = self.data.meta['teacher']
-        self.teacher = TokenShape(told['width'], told['grid']) if config.align.reads_tokens else None
+        self.teacher = TokenShape(told['width'], as_size(told['grid'])) if config.align.reads_tokens else None
 
     def __len__(self): return self.n
 

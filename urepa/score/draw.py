@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from ..config import Config,Model,Sampling,from_dict,set_fields,to_dict
-from ..core import nearest,provenance,read_json,require,sha256
+from ..core import nearest,provenance,read_json,require,sha256,sides
 from ..data.codecs import load_codec
 from ..data.images import to_u8
 from ..flow.paths import flow_of
@@ -191,8 +191,8 @@ class Sampler:
     @property
     def shape(self)->tuple: # `(c, h, w)`
         "Of an image."
-        side = self.config.model.image_size*self.codec.factor
-        return (self.codec.image_channels or self.config.model.in_channels, side, side)
+        size = [o*self.codec.factor for o in sides(self.config.model.image_size)]
+        return (self.codec.image_channels or self.config.model.in_channels, *size)
 
     def labels(self,
         first:int, # Number of the first image
