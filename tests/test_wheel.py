@@ -68,8 +68,8 @@ def test_wheel(wheel, tmp_path):
 def test_beside_the_clone(tmp_path):
     "In the folder that holds a clone called urepa, that folder hides a package that only a finder knows."
     clone = copy_to(tmp_path/'urepa')
-    succeed(scripts/'python', '-c', f'from setuptools.build_meta import build_editable; build_editable({str(tmp_path)!r})',
-            cwd=clone)
+    made = f'from setuptools.build_meta import build_editable; build_editable({str(tmp_path)!r})'
+    succeed(scripts/'python', '-c', made, cwd=clone)
     with zipfile.ZipFile(next(tmp_path.glob('*.whl'))) as made: made.extractall(site := tmp_path/'site')
     code = f'import site; site.addsitedir({str(site)!r}); from urepa import fashion; print(len(fashion("test")[1]))'
     here = {k:v for k,v in os.environ.items() if k!='PYTHONPATH'}

@@ -20,9 +20,9 @@ from inspect import cleandoc,signature
 from pathlib import Path
 from typing import Annotated,Any,Literal
 from ..config import Config,Reading,Sampling,Selection,field_names,field_value,from_dict,preset,presets
-from ..config import replace_fields,scoring
-from ..core import UserError,cache_folder,nearest,package_version,provenance,read_json,read_size,require,sha256,sides
-from ..core import as_size,divides,size_words,write_json
+from ..config import differences,drawing,drawing_words,replace_fields
+from ..core import UserError,as_size,cache_folder,divides,nearest,package_version,provenance,read_json,read_size
+from ..core import remedy,require,sha256,sides,size_words,write_json
 
 # %% ../../nbs/app/81_cli.ipynb #8cc8fe2f
 def demo(
@@ -90,7 +90,13 @@ def train(
 
     The fields of a preset and their values: urepa train PRESET --help
     """
+    from urepa.training.run import Run
     if data: config = replace_fields(config, {'data.store':data})
+    if resume and Run.is_run(out):
+        own = Run(out).config
+        config = Run(out).continued(config)
+        changes = '; '.join(f'{k} is {new} in place of {old}' for k,(old,new) in differences(own, config).items())
+        if changes and os.environ.get('RANK', '0')=='0': print(f'{out} goes on, but {changes}', file=sys.stderr)
     run_training(config, out, resume, build=build)
 
 # %% ../../nbs/app/81_cli.ipynb #5d7aef8f
@@ -191,8 +197,7 @@ def prepare(
     options = dict(tolerance=select.tolerance, threads=threads, processes=processes)
     try: store = make(source, out, recipe, device, **options)
     except OSError as e:
-        raise UserError(f'{out} is not finished ({e}); free some space if the disk is full, and repeat the command: '
-                        'finished shards are kept') from e
+        raise UserError(f'{out} is not finished ({e}){remedy(e)}; repeat the command, finished shards are kept') from e
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f'stopped; finished shards are kept in {out}, repeat the command to go on') from None
     if not processes.main: return
@@ -249,7 +254,7 @@ def check_evaluation(
     count, step, features, weights, out, statistics, how # As for `evaluate`
 ):
     "`UserError` for options that have nothing to act on, or that exclude each other."
-    plain = dataclasses.replace(scoring, device=how.device)
+    plain = Sampling(device=how.device)
     require(not (samples/'model_index.json').exists(), f'{samples} is an exported network; draw images first: '
             f'urepa sample {samples} --count {count or 5000} --out samples.npz, then urepa evaluate samples.npz')
     require(run or (count is None and step is None and how==plain), f'{samples} is no run folder, so that '
@@ -283,7 +288,7 @@ def evaluate(
     subset:int=10_000, # Real images for precision, recall and kernel distance, with up to 5 samples each; 0 takes all
     out:Path|None=None, # JSON file for the result
     statistics:Path|None=None, # .npz file: store the statistics of these images as a reference, and do not score them
-    how:Sampling=scoring, # How a run's images are drawn; its device also for the nets
+    how:Sampling=Sampling(), # How a run's images are drawn; its device also for the nets
 ):
     """Score samples against real images, beside what real images score.
 
@@ -409,6 +414,7 @@ def info(
     linear,total = macs_in_words(described['linear']),macs_in_words(described['total'])
     print(summary(described))
     print(f'block {aligned} of {blocks} is aligned with {align.partner}' if align.weight else 'no alignment')
+    print(f'drawn with {drawing_words(drawing(config))}, unless asked otherwise')
     print(f"{described['parameters']/1e6:,.1f} M parameters; MACs of one image, which papers call FLOPs: "
           f"{linear} as U-REPA counts (attention's two products left out), {total} with them")
 
@@ -743,7 +749,8 @@ def told(
         case Mistyped(): return 2,str(e)
         case KeyboardInterrupt(): return 130,str(e) or 'interrupted'
         case ModuleNotFoundError(): return 1,f'the package {e.name!r} is missing; pip install {e.name}'
-        case UserError() | OSError(): return 1,str(e) or type(e).__name__
+        case OSError(): return 1,(str(e) or type(e).__name__)+remedy(e)
+        case UserError(): return 1,str(e)
     first = (str(e).splitlines() or [''])[0]
     if memory_is_full(e):
         return 1,(f'{first}: the memory is full; take fewer images at once, with '

@@ -8,14 +8,14 @@ __all__ = ['rows', 'record_name', 'drawn_labels', 'codec_of', 'pipeline_config',
            'sample_files']
 
 # %% ../../nbs/score/56_draw.ipynb #f47c23e3
-import dataclasses,itertools,json
+import dataclasses,itertools,json,sys
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from ..config import Config,Model,Sampling,from_dict,set_fields,to_dict
+from ..config import Config,Model,Sampling,drawing,drawing_words,from_dict,set_fields,settled,to_dict
 from ..core import nearest,provenance,read_json,require,sha256,sides
 from ..data.codecs import load_codec
 from ..data.images import to_u8
@@ -165,6 +165,7 @@ class Sampler:
         self.step = loaded.step
         self.checkpoint = loaded.checksum
         self.flow = loaded.flow
+        how = settled(how, drawing(self.config))
         check_sampling(how, self.config)
         self.how = how
         self.known = self.config.data.labelled>0 # whether the run knows labels
@@ -275,6 +276,7 @@ def sample_files(
     rank,world = processes.rank,processes.world
     require(world<=n, f'{world} processes for {n} images; start no more processes than there are images')
     sampler = Sampler(run, dataclasses.replace(how, device=str(processes.device)), step, processes)
+    if show and rank==0: print(f'{run}: {drawing_words(sampler.how)}', file=sys.stderr)
     plan = dict(n=n, **sampler.record())
     left = open_output(writer, plan)
     processes.wait()

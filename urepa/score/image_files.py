@@ -454,7 +454,8 @@ class CutImages(Images):
         opened = next(iter(self.pictures.source.read(0, 1))).opened
         try: w,h = opened().size
         except Exception: return # it will be passed over
-        require(h>=self.shape[1] and w>=self.shape[2], f'the samples are {self.shape[1]}×{self.shape[2]} and the first image of '
+        require(h>=self.shape[1] and w>=self.shape[2],
+                f'the samples are {self.shape[1]}×{self.shape[2]} and the first image of '
                 f'{self.source} is {h}×{w}; compare images of one resolution, or larger ones, which are cut')
 
     def check_sizes(self): "Nothing: all are cut to one size."

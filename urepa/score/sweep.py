@@ -149,7 +149,9 @@ def check_training(
     stored,teacher = data.meta['teacher'],None
     if align.reads_tokens:
         if stored: teacher = TokenShape(stored['width'], as_size(stored['grid']))
-        else: teacher = token_shape(align.teacher, teacher_grid(data.size), (fitted.model.in_channels, *sides(data.size)))
+        else:
+            shape = fitted.model.in_channels,*sides(data.size)
+            teacher = token_shape(align.teacher, teacher_grid(data.size), shape)
     objective = build(fitted, device='meta', teacher=teacher).objective
     objective.check_parts(optim.grad_accum)
     Averages(objective.net, optim.ema, optim.averages)
