@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['schedules', 'constant', 'rising', 'falling', 'valley', 'Aligned', 'Term', 'token_term', 'manifold_term',
-           'dispersive_term', 'terms_of', 'teacher_side', 'summands', 'EmaTeacher', 'Objective']
+           'dispersive_term', 'early_term', 'terms_of', 'teacher_side', 'summands', 'EmaTeacher', 'Objective']
 
 # %% ../../nbs/align/45_objective.ipynb #261026c8
 from collections.abc import Callable
@@ -19,6 +19,7 @@ from .token import shuffled_gap,spatial_normalise,token_losses
 from ..config import Align,Run
 from ..core import require,sides,size_words
 from ..data.batches import Draws,Wanted,draw_step
+from ..data.tasks import beside
 from ..flow.paths import Flow,named
 from ..tokens import grid_of,resize_tokens
 
@@ -58,6 +59,7 @@ class Aligned(NamedTuple):
     t:Tensor # Times, `[b]`
     share:Tensor # λ(t)/λ of each image, `[b]`
     chosen:Tensor|None=None # Which of the batch's tokens random pairs are made of, `[k]`
+    early:Tensor|None=None # Flow loss of the network's early answer, a scalar
 
 @dataclass(frozen=True)
 class Term:
@@ -68,6 +70,7 @@ class Term:
     needs_teacher:bool = True # Whether it compares with teacher tokens
     crosses_images:bool = False # Whether it compares the images of a batch with each other
     random_pairs:bool = False # Whether it wants `chosen` to be drawn
+    needs_early:bool = False # Whether it wants the early answer of a network with an early head
 
 def token_term(
     weight:float=1., # Inside λ
@@ -94,6 +97,12 @@ def dispersive_term(
     "Images of a batch moved apart, without a teacher (Wang & He 2025)."
     loss = lambda o: dispersive_loss(o.tokens, temperature, diagonal)
     return Term('dispersive', weight, loss, needs_teacher=False, crosses_images=True)
+
+def early_term(
+    weight:float=.5, # Beside λ; the authors' by default
+)->Term:
+    "The flow loss of what the network predicts from an early block (internal guidance, Zhou et al. 2025)."
+    return Term('early', weight, lambda o: o.early, needs_teacher=False, needs_early=True)
 
 def terms_of(
     align:Align, # Of a config
@@ -148,10 +157,11 @@ class EmaTeacher:
         y:Tensor, # Labels that the network sees, `[b]`
         t:Tensor, # Times of the network, `[b]`
         draws:Draws, # Noise, and how much earlier to look
+        condition:Tensor|None=None, # As for the network
     )->Tensor: # `[b m d]`
         "What the average sees in the same images under the same noise, but less of it."
         t = (t-self.max_time_gap*draws.gap).clamp(min=0)
-        noisy = flow.noisy(x, draws.noise, t)
+        noisy = beside(flow.noisy(x, draws.noise, t), condition)
         return self.net.forward_intermediates(noisy, t, y, indices=[self.block], stop_early=True)[1][0]
 
 # %% ../../nbs/align/45_objective.ipynb #a6fb732a
@@ -180,6 +190,9 @@ class Objective(nn.Module):
                 'the projector grows the tokens although the teacher is to be resized; '
                 'build it with target_grid equal to grid')
         if terms is None: terms = [o for o in (token_term(), manifold_term(manifold)) if o.weight]
+        headed = getattr(net, 'early', None) is not None
+        require(headed or not any(o.needs_early for o in terms), 'a term wants an early answer, and this network has '
+                'no head for it; build it with early_block, or leave the term out')
         self.net = net
         self.projector = projector
         self.flow = flow
@@ -264,23 +277,29 @@ class Objective(nn.Module):
         y:Tensor, # Labels, `[b]`
         z:Tensor|None=None, # Teacher tokens, `[b m e]`; not looked at without alignment, or if the average teaches
         draws:Draws|None=None, # What is random; drawn from PyTorch's global state by default
+        condition:Tensor|None=None, # What a task tells the network of the images, `[b k h w]`
         aligned:bool=True, # `False` once the alignment has ended
     )->dict: # Scalars: loss, velocity (the flow loss), each term; where alignment runs also cosine, shuffled, gap
         "Run the network once, and add up the terms."
         draws = draws or self.draw(x)
         t,y = self.flow.time(draws.u),y.masked_fill(draws.hidden, self.net.config.n_classes)
         active = self.terms if aligned else [o for o in self.terms if not o.needs_teacher]
-        noisy = self.flow.noisy(x, draws.noise, t)
-        with self.autocast(x): answer,read = self.forward_net(noisy, t, y, indices=[self.block] if active else [])
+        noisy = beside(self.flow.noisy(x, draws.noise, t), condition)
+        early,blocks = any(o.needs_early for o in active),[self.block] if active else []
+        if early: blocks.append(self.net.early_index)
+        with self.autocast(x): answer,read = self.forward_net(noisy, t, y, indices=blocks)
         velocity = self.flow.loss(answer, x, draws.noise, t)
         ended = {o.name:torch.zeros_like(velocity) for o in self.terms}
         if not active: return dict(loss=velocity, velocity=velocity, **ended)
         seen,agreement = Aligned(None, None, read[0], t, self.schedule(t)),{}
         if any(o.needs_teacher for o in active):
             if self.ema_teacher:
-                with self.autocast(x): z = self.ema_teacher(self.flow, x, y, t, draws)
+                with self.autocast(x): z = self.ema_teacher(self.flow, x, y, t, draws, condition)
             seen = self.compare(read[0], z, t, draws.chosen)
             agreement = shuffled_gap(seen.h, seen.z)._asdict()
+        if early:
+            with self.autocast(x): guess = self.net.early_answer(read[1], t, y)
+            seen = seen._replace(early=self.flow.loss(guess, x, draws.noise, t))
         losses = {o.name:o.loss(seen) for o in active}
         loss = velocity
         for o in summands(active, losses, self.weight): loss = loss + o

@@ -102,13 +102,15 @@ class UREPAPipeline(DiffusionPipeline):
         class_labels, # A label for each image; `n_classes` means none
         guidance_scale:float=1., # Strength of guidance; 1 is none
         guidance_interval:tuple=(0., 1.), # Times at which it acts; 0 is the image, 1 is noise
-        num_inference_steps:int=0, # Steps of the solver; 0 takes as many passes as `urepa sample` does
+        num_inference_steps:int|None=None, # Steps of the solver; by default as many passes as `urepa sample` makes
         generator=None, # A `torch.Generator`, or one for each image; `None` draws anew at each call
         solver:str='auto', # A key of `urepa.flow.solvers.solvers`; by default what `urepa sample` draws with
         spacing:str='uniform', # A key of `urepa.flow.solvers.spacings`
         batch_size:int=64, # Images in work at once
         weak:UNet|None=None, # A weaker network for autoguidance
         seed:int|None=None, # In place of a generator: image i is that of `urepa sample --seed`, if its label is
+        early_guidance_scale:float=1., # Strength of internal guidance, where the network has an early head; 1 is none
+        early_guidance_interval:tuple=(0., 1.), # Times at which that acts
         output_type:str='pil', # `'pil'`, `'np'` or `'pt'`
         return_dict:bool=True, # `False` returns a tuple
     )->ImagePipelineOutput: # `.images`
@@ -129,6 +131,7 @@ class UREPAPipeline(DiffusionPipeline):
         show = not getattr(self, '_progress_bar_config', {}).get('disable', False)
         x = sample(self.unet, labels, flow=self.flow, solver=solver_of(how), steps=how.steps,
             spacing=spacings[spacing], guidance=guidance_scale, interval=guidance_interval, weak=weak,
+            early_guidance=early_guidance_scale, early_interval=early_guidance_interval,
             generators=generators, batch_size=batch_size, autocast=autocast, decode=self.decode, progress=show)
         images = as_images(x, output_type)
         return ImagePipelineOutput(images=images) if return_dict else (images,)

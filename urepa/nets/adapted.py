@@ -160,7 +160,7 @@ def unet2d_sizes(
 )->dict: # For `UNet2DModel`
     "The fields of a model as diffusers names them."
     usual = Model()
-    for name in ('skips', 'rope', 'swiglu', 'qk_norm'):
+    for name in ('skips', 'rope', 'swiglu', 'qk_norm', 'early_block'):
         given = getattr(model, name)
         require(given==getattr(usual, name), f"model.{name} is {given}, and diffusers' UNet2DModel has no such choice; "
                 'leave it out, or take another model.kind')

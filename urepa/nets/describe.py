@@ -134,6 +134,10 @@ def unet_rows(
             down,inner = net.downs[k],net.levels[k+1]
             name,run = f'down {k+1}' if ways>1 else 'down',lambda: down(tokens(level), level.grid)
             rows.append(part_row(name, inner.grid, run, down))
+    if net.early is not None:
+        early = net.levels[net.level_of(net.early_index)]
+        head = lambda: net.early(tokens(early), vector(early), early.grid)
+        rows.append(part_row('early head', early.grid, head, net.early))
     last = net.levels[-1]
     rows.append(part_row('final', grids[0], lambda: net.final(tokens(last), vector(last), grids[0]), net.final))
     return [o for o in rows if o['parameters']]

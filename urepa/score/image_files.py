@@ -271,7 +271,7 @@ def folder_batches(
     def checked(file):
         array = read_image(file)
         require(array.shape==shape, f'{file} has shape {list(array.shape)} and {files[0].name} {list(shape)}; '
-            'all images must have one size and one mode')
+            'all images must have one size and one mode (for --statistics, --size 256 cuts them)')
         return array
     with ThreadPoolExecutor(4) as pool:
         for i in range(first*size, len(files), every*size): yield np.stack(list(pool.map(checked, files[i:i+size])))
@@ -362,7 +362,7 @@ class Images:
         for file in self.files:
             with opened(file) as o:
                 require(o.size==(w, h), f'{file} is {o.height}×{o.width} and {self.files[0].name} {h}×{w}; '
-                    'all images must have one size')
+                    'all images must have one size (for --statistics, --size 256 cuts them)')
 
     def batches(self,
         size:int=64, # Images in a batch

@@ -13,11 +13,12 @@ from pathlib import Path
 import torch
 from torch import Tensor,nn
 from torch.overrides import TorchFunctionMode
-from ..align.objective import EmaTeacher,Objective,terms_of
+from ..align.objective import EmaTeacher,Objective,early_term,terms_of
 from ..align.project import Projector,projector_of
 from ..config import Config
 from ..core import UserError,as_size,require,sides,size_words
 from ..data.batches import TrainingData
+from ..data.tasks import condition_channels
 from ..data.teachers import TokenShape,token_shape
 from ..flow.paths import Flow,flow_of
 from ..machine import seeded
@@ -39,7 +40,8 @@ def unet_of(
     config:Config, # A whole run
 )->nn.Module: # A `Network`
     "The network that a config describes."
-    if config.model.kind=='unet': return UNet(**config.model.sizes)
+    channels = condition_channels(config.task, config.model.in_channels)
+    if config.model.kind=='unet': return UNet(**config.model.sizes, condition_channels=channels)
     return network_kinds[config.model.kind](config)
 
 network_kinds = dict(unet2d=unet2d_of) # `model.kind` → what makes the network
@@ -89,8 +91,10 @@ def build(
         if align.weight:
             with torch.device('cpu'): shape = teacher or teacher_shape(config, made, data) # may load a small teacher
             projector = seeded(lambda: build_projector(config, made, shape), seed, 'projector')
+        terms = terms_of(align)
+        if config.model.early_block: terms.append(early_term(config.optim.early_weight))
         objective = Objective(
-            made, projector, flow, align.block, align.weight, terms=terms_of(align), schedule=align.schedule,
+            made, projector, flow, align.block, align.weight, terms=terms, schedule=align.schedule,
             label_dropout=config.optim.label_dropout, resize=align.resize, spatial_norm=align.spatial_norm,
             teacher_grid=shape and shape.grid)
         if align.weight and align.teacher=='ema': # the network itself, until a run has its average

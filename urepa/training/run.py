@@ -161,7 +161,8 @@ def continued(
     "The run's own settings but for those set on purpose; another preset stays as it is, to be refused."
     asked = [k for k,o in presets.items() if not differences(o, config).keys()-set(config.explicit)]
     if nearest_preset(self.config) not in asked: return config
-    return replace_fields(self.config, {k:field_value(config, k) for k in config.explicit})
+    typed = {k:field_value(config, k) for k in config.explicit}
+    return replace_fields(self.config, {'model.in_channels':self.config.model.in_channels} | typed)
 
 # %% ../../nbs/training/53_run.ipynb #5521f5c1
 @patch
