@@ -60,13 +60,13 @@ def test_told_apart(command, code, run, inside, tmp_path, monkeypatch): # noqa: 
     np.savez(tmp_path/'drawn.npz', arr_0=np.zeros((4, 32, 32, 1), np.uint8))
     (tmp_path/'there').mkdir()
     refusing(monkeypatch, code, tmp_path/'there')
-    words = [o.format(run=run.folder) for o in commands[command]]
+    words = [o.format(run=run) for o in commands[command]]
     said = complaint(inside(*words))
     assert told[code] in said, said
 
 def test_a_score_outlives_a_folder_that_cannot_be_written(run, inside, tmp_path, monkeypatch): # noqa: F811
-    refusing(monkeypatch, errno.EROFS, run.folder)
-    done = inside('evaluate', str(run.folder), '--count', '20', '--steps', '1')
+    refusing(monkeypatch, errno.EROFS, run)
+    done = inside('evaluate', str(run), '--count', '20', '--steps', '1')
     assert done.returncode==0 and 'real images' in done.stdout, done.stderr
     assert 'the score is not kept' in done.stderr and told[errno.EROFS] in done.stderr
 
@@ -91,12 +91,12 @@ def small_disk(tmp_path):
     subprocess.run(['umount', '-l', tmp_path/'disk'], check=True)
 
 def test_a_small_disk(small_disk, run, inside, tmp_path): # noqa: F811
-    said = complaint(inside('export', str(run.folder), '--out', 'disk/model'))
+    said = complaint(inside('export', str(run), '--out', 'disk/model'))
     assert told[errno.ENOSPC] in said and not list(small_disk.iterdir())
     done = inside('train', 'tiny', '--optim.steps', '2', '--run.save-every', '1', '--out', 'disk/run')
     assert told[errno.ENOSPC] in done.stderr and done.returncode==1, done.stderr
-    said = complaint(inside('sample', str(run.folder), '--count', '3000', '--steps', '1', '--out', 'disk/drawn.npz'))
+    said = complaint(inside('sample', str(run), '--count', '3000', '--steps', '1', '--out', 'disk/drawn.npz'))
     assert told[errno.ENOSPC] in said
     subprocess.run(['mount', '-o', 'remount,ro', small_disk], check=True)
-    said = complaint(inside('export', str(run.folder), '--out', 'disk/model'))
+    said = complaint(inside('export', str(run), '--out', 'disk/model'))
     assert told[errno.EROFS] in said

@@ -72,12 +72,13 @@ def test_from_prepare_to_pipeline(inside, tmp_path, monkeypatch): # noqa: F811
     assert inside.good('sample', 'model', '--count', '9', '--steps', '2', '--out', 'again.npz')
     assert np.array_equal(np.load(tmp_path/'again.npz')['arr_0'], drawn)
 
+few = 'train tiny --data.images images --data.limit 0 --optim.batch-size 4 --out run'
 wrong = { # words → what the sentence names
     'a word': ('prepare --images images --out store --size wide', "'wide' is no size"),
     'three sides': ('prepare --images images --out store --size 8x8x8', 'such as 32x64'),
     'no pixels': ('prepare --images images --out store --size 0x8 --codec pixels', '--image-size is 0'),
-    'no patches': ('train tiny --data.images images --model.image-size 16x30 --out run', '16×32'),
-    'no levels': ('train tiny --data.images images --model.image-size 12x16 --out run', '16×16'),
+    'no patches': (f'{few} --model.image-size 16x30', '16×32'),
+    'no levels': (f'{few} --model.image-size 12x16', '16×16'),
     'another store': ('train tiny --data store --model.image-size 32 --out run', 'model.image_size is set to 32'),
     'a grid too coarse': ('prepare --images images --out other --size 16x32 --codec pixels '
                           '--teacher vit_tiny_patch16_224 --grid 1x', "'1x' is no size"),
