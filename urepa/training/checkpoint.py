@@ -151,7 +151,8 @@ def write_snapshot(
         put_in_place(partial, target)
     except (OSError, SafetensorError) as e:
         told = f'checkpoint {target} could not be written ({e}); older checkpoints are untouched'
-        raise OSError(told+(remedy(e) if isinstance(e, OSError) else '')) from e
+        advice = remedy(e) if isinstance(e, OSError) else ''
+        raise OSError(told+(advice or '; choose another folder')) from e
     finally:
         if partial.parent.is_dir(): clear_partial(partial.parent)
     return target
