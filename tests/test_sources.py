@@ -165,8 +165,8 @@ def test_refused(case, inside, tmp_path): # noqa: F811
     assert told in complaint(prepare(inside, words))
     assert not (tmp_path/'store').exists()
 
-kinds = [('float', ''), ('bytes in floats', ''), ('bytes in int32', ''), ('16 bits', ''), ('16 bits in int32', ''), ('the other byte order', ''),
-         ('12 bits', '--white 4095'), ('text', '')]
+kinds = [('float', ''), ('bytes in floats', ''), ('bytes in int32', ''), ('16 bits', ''),
+         ('16 bits in int32', ''), ('the other byte order', ''), ('12 bits', '--white 4095'), ('text', '')]
 
 @pytest.mark.parametrize('kind, words', kinds)
 def test_numbers(kind, words, inside, tmp_path): # noqa: F811
@@ -184,8 +184,8 @@ def test_the_command_that_prepare_ends_with(mode, size, words, inside, tmp_path)
     "As it is printed, but for the number of steps."
     colours = {'L':9, 'RGB':(9, 99, 200)}
     for k in range(8): picture(tmp_path/'images'/'abc'[k%3]/f'{k}.png', colours[mode], (70, 70), mode)
-    said = inside.good('prepare', '--images', 'images', '--out', 'a store', '--codec', 'pixels', '--teacher', 'embedded',
-                       '--size', str(size), *words)
+    said = inside.good('prepare', '--images', 'images', '--out', 'a store', '--codec', 'pixels', '--teacher',
+                       'embedded', '--size', str(size), *words)
     command = shlex.split(said.splitlines()[-1].removeprefix('train with: '))
     assert command[:3]==['urepa', 'train', 'fashion'], command
     inside.good(*command[1:], '--optim.steps', '1')

@@ -10,8 +10,8 @@ __all__ = ['standard', 'samples_per_real', 'found', 'reserved', 'always_named', 
            'spatial_distance', 'kernel_pair', 'coverage', 'class_score', 'score', 'compared_counts', 'real_score',
            'split_half_score', 'class_accuracy', 'check_count', 'check_metrics', 'score_images', 'evaluate', 'ScoreRow',
            'result_nets', 'result_metrics', 'relative_distance', 'score_table', 'or_dash', 'markdown_table',
-           'net_remarks', 'bias_remark', 'result_remarks', 'describe', 'how_to_draw', 'sampling_record', 'draw_shared',
-           'score_run']
+           'net_remarks', 'bias_remark', 'result_remarks', 'restored_lines', 'describe', 'how_to_draw',
+           'sampling_record', 'draw_shared', 'score_run', 'restored_scores']
 
 # %% ../../nbs/score/62_evaluate.ipynb #9da34ef4
 import dataclasses,json,sys,zipfile
@@ -26,11 +26,13 @@ import torch.distributed as dist
 from torch import Tensor
 from ..config import Reading,Sampling,drawing_words,scoring
 from ..core import UserError,progress,remedy,require,sha256,write_atomic
-from ..data.images import fashion
+from ..data.images import fashion,to_u8
 from ..machine import generator
 from ..processes import Processes
+from ..flow.solvers import euler
 from .draw import Sampler,rows,shares,with_options
 from .features import Embedded,feature_nets
+from .fidelity import feature_distance,fidelity
 from .image_files import Images,open_real
 from .metrics import Region,Statistics,frechet_distance,inception_score,kernel_estimate
 from .metrics import precision_recall,region,sample_bias,statistics
@@ -642,6 +644,20 @@ def result_remarks(
         sentences.append('DINOv2 was the teacher of this run: its distance is no neutral judge.')
     return sentences
 
+def restored_lines(
+    result:dict, # From `score_run`
+)->list[str]:
+    "What a result says of restored images."
+    held = result.get('restored')
+    if not held: return []
+    space = dict(y='the brightness (Y)', rgb='all channels')[held['space']]
+    lines = [f"restored ({held['task']}): {space}, {held['border']} pixels of border left out; {held['samples']} "
+             f"samples of an input are {held['spread']:.1f} of 255 levels apart",
+             f"{'':40}{'sampled':>10}{'one step':>14}{'input':>14}"]
+    for k in held['sampled']:
+        lines.append(f"{k:40}{held['sampled'][k]:10.4g}{held['one_step'][k]:14.4g}{held['input'][k]:14.4g}")
+    return lines
+
 def describe(
     result:dict, # From `evaluate`
 )->str: # Lines for a terminal
@@ -653,7 +669,7 @@ def describe(
     for o in score_table(result):
         lines.append(f'{o.title:60}{o.value:10.4g}{or_dash(o.real):>14}')
     for net in result_nets(result): lines += net_remarks(net, result)
-    return '\n'.join(lines+result_remarks(result))
+    return '\n'.join([*lines, *restored_lines(result), *result_remarks(result)])
 
 # %% ../../nbs/score/62_evaluate.ipynb #b8393d79
 def how_to_draw(
@@ -717,7 +733,33 @@ def score_run(
     if result is None: return None
     result = dict(step=sampler.step, sampling=sampling_record(count, sampler.how), **result)
     result['samples']['made'] = {k:v for k,v in sampler.record().items() if k not in ('config', 'provenance')}
+    if sampler.task: result['restored'] = restored_scores(sampler, images.source)
     try: Run(run).add_score(result)
     except OSError as e: # hours of drawing are not lost for a folder that cannot be written
         print(f'{run}: the score is not kept ({e}){remedy(e)}', file=sys.stderr)
     return result
+
+# %% ../../nbs/score/62_evaluate.ipynb #bf9e3d5f
+def restored_scores(
+    sampler:Sampler, # Of a run with a task
+    images:Tensor, # What it restored of the first test images, uint8 `[n c h w]`
+    samples:int=4, # Of the same input, for the spread
+    most:int=100, # Inputs that are restored so often
+)->dict: # What they were compared on, `spread`, and for `sampled`, `one_step` and `input` the means of all pairs
+    "Restored images beside their originals, and beside what is known without sampling."
+    task,name,n = sampler.task,sampler.config.task.name,len(images)
+    clean,condition = sampler.inputs(0, n)
+    labels,some = sampler.labels(0, n),min(n, most)
+    how = dict(space='y' if name=='super_resolution' else 'rgb', border=task.scale if task.scale>1 else 0)
+    nets = [o for o in fashion_nets() if o.image_shape==tuple(clean.shape[1:])]
+    once = to_u8(sampler.answer(labels, condition, solver=euler, steps=1, guidance=1.))
+    kinds = dict(sampled=images, one_step=once, input=to_u8(task.picture(condition, clean.shape[1])))
+    means = {}
+    for kind,found in kinds.items():
+        pairs = fidelity(found, clean, **how)
+        pairs |= {f'feature distance, {o.name}':feature_distance(o, found, clean) for o in nets}
+        means[kind] = {k:v.mean().item() for k,v in pairs.items()}
+    seeds = range(sampler.how.seed+1, sampler.how.seed+samples)
+    again = [to_u8(sampler.answer(labels[:some], condition[:some], seed=o)) for o in seeds]
+    spread = torch.stack([images[:some], *again]).float().std(0).mean().item()
+    return dict(task=name, count=n, samples=samples, inputs=some, spread=spread, **how, **means)

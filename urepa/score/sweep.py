@@ -11,7 +11,7 @@ __all__ = ['required', 'optional', 'reserved', 'judges', 'error_context', 'check
            'run_revisions']
 
 # %% ../../nbs/score/63_sweep.ipynb #9fe6ceac
-import math,os,re,threading,tomllib
+import dataclasses,math,os,re,threading,tomllib
 from concurrent.futures import BrokenExecutor,Executor,Future,ProcessPoolExecutor,wait
 from contextlib import contextmanager
 from functools import lru_cache,partial
@@ -247,7 +247,7 @@ def run_one(
         for step in sweep['score_at']:
             if step not in done:
                 score_run(run.folder, sweep['count'], step, reference=sweep.get('reference', 'fashion'),
-                    nets=sweep_nets(sweep, device), **sweep['sampling'])
+                    nets=sweep_nets(sweep, device), **dataclasses.asdict(how_to_draw(sweep['sampling'])))
     return scores_of(sweep, row, seed, folder)
 
 # %% ../../nbs/score/63_sweep.ipynb #8aebb1fe
