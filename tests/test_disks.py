@@ -83,9 +83,9 @@ def test_folders_that_cannot_be_flushed(code, inside, tmp_path, monkeypatch): # 
 
 @pytest.fixture
 def small_disk(tmp_path):
-    "A disk of one megabyte, where the system lets us mount one."
+    "A disk of a quarter of a megabyte, where the system lets us mount one."
     (tmp_path/'disk').mkdir()
-    mount = ['mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', tmp_path/'disk']
+    mount = ['mount', '-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', tmp_path/'disk']
     if subprocess.run(mount, capture_output=True).returncode: pytest.skip('only root may mount')
     yield tmp_path/'disk'
     subprocess.run(['umount', '-l', tmp_path/'disk'], check=True)
