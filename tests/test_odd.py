@@ -157,7 +157,7 @@ def _():
     "classes that differ in case alone"
     two(); png('in/A/y.png')
 
-@case('in', 0, '3 samples', classes=['1', '01', '2'])
+@case('in', 0, '3 samples', classes=['01', '1', '2'])
 def _():
     "numbered classes with leading zeros"
     for k in ('1', '01', '2'): png(f'in/{k}/y.png')
