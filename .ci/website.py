@@ -18,6 +18,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
+prose = 'index.ipynb', 'tutorials', 'explanations', 'experiments', 'analysis' # read for their prose
 definitions = ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef
 
 def sources():
@@ -63,12 +64,61 @@ class Names:
     def link(self, text, here):
         "Turn names in backticks into links, outside code and headings."
         up, fenced, lines = '../'*here.count('/'), False, text.split('\n')
-        def one(m): return f'[{m[0]}]({up}{place})' if (place := self.page(m[1], here)) else m[0]
+        def one(m):
+            if re.fullmatch('[a-z]+', m[1]): return m[0] # a preset, a value, a word that is also a function
+            return f'[{m[0]}]({up}{place})' if (place := self.page(m[1], here)) else m[0]
         for i,line in enumerate(lines):
             if line.startswith('```'): fenced = not fenced
             if not fenced and not line.startswith(('#', '    ')):
                 lines[i] = re.sub(r'(?<![`\[])`([\w.]+(?:\(\))?)`(?![`\]])', one, line)
         return '\n'.join(lines)
+
+def parsed(code): return ast.parse('\n'.join(o for o in code.splitlines() if not o.startswith(('%', '!')))).body
+
+def kinds(cell):
+    "What a cell shows, as MIME types."
+    return {kind for o in cell.get('outputs', []) for kind in o.get('data', {})}
+
+def checks(statement):
+    "Does a statement only check something?"
+    if isinstance(statement, ast.With): statement = ast.Expr(statement.items[0].context_expr)
+    call = getattr(statement, 'value', None)
+    name = getattr(getattr(call, 'func', None), 'id', '')
+    return isinstance(statement, ast.Assert) or name.startswith('test_') or name=='expect_fail'
+
+def folded(cell):
+    "What stands on the fold of a cell, on a page that is read for its prose; empty where the code is shown."
+    body = parsed(cell.source)
+    if not body or 'code-fold' in cell.source: return ''
+    if all(isinstance(o, (ast.Import, ast.ImportFrom)) for o in body): return 'Imports'
+    if 'image/png' in kinds(cell): return 'Code of the figure'
+    if all(map(checks, body)): return 'Checked'
+    return ''
+
+def fold(nb):
+    "On pages that are read for their prose: fold imports, figures and checks, hide what writes sentences."
+    for cell in nb.cells:
+        if cell.cell_type!='code' or 'echo: false' in cell.source: continue
+        if words := folded(cell): cell.source = f'#| code-fold: true\n#| code-summary: {words}\n{cell.source}'
+        elif 'text/markdown' in kinds(cell): cell.source = f'#| echo: false\n{cell.source}'
+
+def mark_slow(nb):
+    "Say which cells are not run with their page."
+    from nbdev.processors import mk_cell
+    for cell in list(nb.cells):
+        if cell.cell_type=='code' and re.search(r'^#\| (slow|cuda|net)\b', cell.source, flags=re.M):
+            words = '[`make test` passes this cell over: it takes long, or needs a network or a GPU.]{.slow}'
+            nb.cells.insert(nb.cells.index(cell), mk_cell(words, cell_type='markdown'))
+
+def name_module(nb):
+    "Below the title of a page that exports: the module, and how its names are imported."
+    from nbdev.processors import mk_cell
+    module = next((o.source.split()[2] for o in nb.cells if o.source.startswith('#| default_exp')), None)
+    if not module: return
+    public = [name for _,parts in exported(nb) for name,_ in parts if not name.startswith('_')]
+    words = f'`from urepa.{module} import {", ".join(dict.fromkeys(public[:3]))}`' if public else f'`urepa.{module}`'
+    at = next(i for i,o in enumerate(nb.cells) if o.cell_type=='markdown')+1
+    nb.cells.insert(at, mk_cell(f'[Module `urepa.{module}`: {words}]{{.module}}', cell_type='markdown'))
 
 def show_code(nb, here, names, address):
     "Put what a page exports under headings, with a link to where it stands in the package; link names in the prose."
@@ -107,6 +157,9 @@ def stage():
         here = file.relative_to(root/'nbs').as_posix()
         (staged/here).parent.mkdir(parents=True, exist_ok=True)
         if here not in pages: shutil.copy(file, staged/here); continue
+        name_module(pages[here])
+        mark_slow(pages[here])
+        if here.split('/')[0] in prose: fold(pages[here])
         show_code(pages[here], here, names, address)
         Prepare()(pages[here])
         write_nb(pages[here], staged/here)

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 server = multiprocessing.get_context('forkserver')
-server.set_forkserver_preload('torch torchvision matplotlib.pyplot sklearn.manifold accelerate diffusers timm '
+server.set_forkserver_preload('torch torchvision matplotlib.pyplot sklearn.manifold accelerate diffusers peft timm '
                               'nbdev.test nbdev.showdoc'.split())
 
 def begin(function, args, told, cwd, env):

@@ -6,16 +6,16 @@
 __all__ = ['any_count', 'count', 'any_weight', 'positive', 'finite', 'share', 'decay', 'on_resume', 'carried', 'scoring', 'sizes',
            'latents', 'dinov2', 'unaligned', 'fast', 'sit', 'dit', 'grey', 'presets', 'Range', 'OnResume', 'fits',
            'kind_name', 'hints', 'check_value', 'Checked', 'Reading', 'Selection', 'Data', 'Model', 'Align', 'Optim',
-           'Run', 'Config', 'Sampling', 'Size', 'variants', 'size_presets', 'ladder_presets', 'preset', 'field_names',
-           'check_field', 'field_value', 'annotation', 'choices', 'may_change', 'mark_explicit', 'set_fields',
-           'replace_fields', 'to_dict', 'from_dict', 'differences', 'nearest_preset']
+           'Run', 'Task', 'Config', 'Sampling', 'Size', 'variants', 'size_presets', 'ladder_presets', 'preset',
+           'field_names', 'check_field', 'field_value', 'annotation', 'choices', 'may_change', 'mark_explicit',
+           'set_fields', 'replace_fields', 'to_dict', 'from_dict', 'differences', 'nearest_preset']
 
 # %% ../nbs/01_config.ipynb #4684c5f8
 import dataclasses,math
 from dataclasses import dataclass,field
 from functools import lru_cache
 from typing import Annotated,Literal,NamedTuple,get_args,get_origin,get_type_hints
-from .core import UserError,nearest,require
+from .core import UserError,as_size,nearest,require
 
 # %% ../nbs/01_config.ipynb #284f9c6a
 class Range(NamedTuple):
@@ -157,8 +157,8 @@ class Model(Checked):
 
     kind: Literal['unet', 'unet2d'] = 'unet'
     "'unet': the paper's transformer U-Net; 'unet2d': the convolutional UNet2DModel of diffusers, of the same sizes"
-    image_size: Annotated[int, count] = 32
-    "pixels (or latent cells) per side; what the data have, unless you insist"
+    image_size: Annotated[int | tuple[int, int], count] = 32
+    "pixels (or latent cells) per side, or height and width; what the data have, unless you insist"
     in_channels: Annotated[int, count] = 4
     "channels of image or latent; what the data have, unless you insist"
     patch_size: Annotated[int, count] = 2
@@ -181,6 +181,13 @@ class Model(Checked):
     "normalise queries and keys: steadier at low precision"
     time_scale: Annotated[float, positive] = 1000.
     "factor on t in front of its sinusoids: 1000 as in DiT, 1 as in SiT and REPA"
+    early_block: Annotated[int | Literal['middle'], any_count] = 0
+    """block behind which a second final layer predicts, too, for internal guidance, counted from 1; 'middle' is the
+    last of the middle level, 0 none"""
+
+    def __post_init__(self):
+        super().__post_init__()
+        object.__setattr__(self, 'image_size', as_size(self.image_size)) # a square is one number
 
     @property
     def sizes(self)->dict: # Name → value
@@ -266,6 +273,8 @@ class Optim(Checked):
     "images per step, over all processes"
     grad_accum: Annotated[int, count, on_resume] = 1
     "parts in which each process takes its share of a step, one after another: less memory, the same step"
+    optimizer: Literal['adamw', 'muon'] = 'adamw'
+    "'adamw' for all weights, or 'muon' for the matrices of the blocks and AdamW for the rest"
     lr: Annotated[float, positive] = 1e-4
     "learning rate"
     warmup: Annotated[int, any_count] = 0
@@ -276,6 +285,8 @@ class Optim(Checked):
     "AdamW's weight decay"
     max_grad_norm: Annotated[float, positive] = 1.
     "largest norm of the gradient"
+    early_weight: Annotated[float, any_weight] = .5
+    "weight of the loss of the early prediction, where model.early_block makes one"
     ema: Annotated[float, decay] = .9999
     "decay of the averaged weights, which are the ones sampled from"
     averages: tuple[str, ...] = ()
@@ -330,6 +341,35 @@ class Run(Checked):
     trackers: Annotated[tuple[str, ...], on_resume] = ()
     "where the log goes besides log.jsonl: tensorboard, wandb, trackio"
 
+# %% ../nbs/01_config.ipynb #65139e32
+@dataclass(frozen=True)
+class Task(Checked):
+    "What the network restores, and how its inputs are made."
+    prefix = 'task.'
+
+    name: Literal['none', 'super_resolution', 'inpainting', 'denoising', 'deblurring', 'colouring', 'pairs'] = 'none'
+    "what is restored; 'none' draws images from noise and label alone"
+    factor: Annotated[int, Range('2 or more', 2)] = 4
+    "super_resolution: pixels of the target for one of the input, along a side"
+    masks: tuple[Literal['box', 'half', 'brush'], ...] = ('box', 'half', 'brush')
+    "inpainting: kinds of holes, each as frequent as the others"
+    sigma: Annotated[float, positive] = 50.
+    "denoising: standard deviation of the noise, in levels of 0 to 255"
+    kernel: Literal['gaussian', 'motion'] = 'gaussian'
+    "deblurring: what the image is blurred with; a motion has another direction in each image"
+    blur: Annotated[float, positive] = 2.
+    "deblurring: standard deviation of the Gaussian, or of the motion along its line, in pixels"
+    inputs: str = ''
+    "pairs: folder of the inputs, each named like its image in data.images"
+    dropout: Annotated[float, share] = .1
+    "share of images whose input and label are hidden, so that guidance has a model without them"
+    teacher_sees: Literal['target', 'input'] = 'target'
+    "which image the teacher's tokens come from; 'input' needs a teacher that runs at every step"
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(self.masks, 'task.masks is empty; name at least one of box, half, brush')
+
 # %% ../nbs/01_config.ipynb #3d7e4776
 carried = dict(linear=('velocity', 'data'), cosine=('velocity', 'data'), vp=('noise',)) # path → its predictions
 
@@ -341,6 +381,7 @@ class Config:
     align: Align = field(default_factory=Align)
     optim: Optim = field(default_factory=Optim)
     run: Run = field(default_factory=Run)
+    task: Task = field(default_factory=Task)
     explicit = () # Names of fields set on purpose; not a field itself
 
     def __post_init__(self):
@@ -349,6 +390,10 @@ class Config:
         require(o.prediction in fit, f'optim.prediction is {o.prediction!r}, which the {o.path} path cannot carry; '
                 f'give {" or ".join(fit)}, or a path that can: '
                 f'{", ".join(k for k,v in carried.items() if o.prediction in v)}')
+        require(o.optimizer=='adamw' or not self.run.fsdp, 'optim.optimizer muon takes whole matrices, and FSDP2 cuts '
+                'them into pieces; leave out run.fsdp, or give optim.optimizer adamw')
+        require(o.early_weight or not self.model.early_block, f'model.early_block is {self.model.early_block!r} and '
+                'optim.early_weight 0, so that the early prediction would never learn; leave one of them out')
         require(not (d.store and d.images),
                 f'data.store is {d.store!r} and data.images is {d.images!r}; give one of the two')
         require(a.teacher!='ema' or not a.shuffle_teacher,
@@ -357,6 +402,21 @@ class Config:
         require(a.token or a.manifold or not a.weight,
                 'align.token and align.manifold are both 0, so that align.weight '
                 f'{a.weight} weighs nothing; set align.weight to 0 for no alignment')
+        self.check_task()
+
+    def check_task(self):
+        "`UserError` for a task that this run cannot learn."
+        t,codec = self.task,self.data.codec
+        if t.name=='none': return
+        require(self.model.kind=='unet', f'task.name is {t.name!r}, and model.kind {self.model.kind!r} has no channels '
+                'for its input; choose model.kind unet')
+        require(codec=='pixels', f'task.name is {t.name!r}, and its inputs are images, not latents of {codec}; '
+                'train on pixels, such as a store prepared with --codec pixels')
+        require(t.name!='pairs' or self.data.store or self.data.images and t.inputs,
+                "task.name is 'pairs' and no pairs are named; give folders with --data.images and --task.inputs, "
+                'or a store that was prepared with --inputs')
+        require(t.teacher_sees=='target' or not self.data.store, "task.teacher_sees is 'input', and a store holds "
+                'tokens of the targets; give images with --data.images')
 
 # %% ../nbs/01_config.ipynb #04b3ffe9
 @dataclass(frozen=True)
@@ -370,6 +430,10 @@ class Sampling(Checked):
     "strength of guidance; 1 is none"
     interval: Annotated[tuple[float, float], share] = (0., 1.)
     "times at which guidance acts"
+    early_guidance: Annotated[float, finite] = 1.
+    "strength of internal guidance, away from the early prediction of model.early_block; 1 is none (its authors: 1.4)"
+    early_interval: Annotated[tuple[float, float], share] = (0., 1.)
+    "times at which internal guidance acts; its authors take high noise"
     seed: Annotated[int, any_count] = 0
     "image i depends on the seed and on i alone"
     labels: str = 'balanced'
@@ -402,8 +466,9 @@ class Sampling(Checked):
 
     def __post_init__(self):
         super().__post_init__()
-        low,high = self.interval
-        require(low<=high, f'guidance interval {low} to {high}; give two times from 0 to 1, the smaller first')
+        for name in ('interval', 'early_interval'):
+            low,high = getattr(self, name)
+            require(low<=high, f'{name} of guidance is {low} to {high}; give two times from 0 to 1, the smaller first')
         require(self.guidance!=1 or not self.weak,
                 f'guidance 1 is none, so that the weaker run {self.weak} would not be asked; '
                 'give guidance too, such as 1.5, or leave out weak')

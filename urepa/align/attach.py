@@ -16,14 +16,14 @@ from .objective import Aligned,Term,schedules,summands,teacher_side,terms_of
 from .project import Projector,projector_of
 from .token import shuffled_gap
 from ..config import Align
-from ..core import nearest,require
+from ..core import nearest,require,sides
 from ..data.batches import random_pairs
 from ..data.images import to_model
 from ..data.teachers import TeacherLike,load_teacher
 from ..machine import generator,seeded
 from ..nets.places import Read,dry_run,example_of,find_module,find_prefix,first_tensor,image_size,read_output
 from ..nets.places import unwrap
-from ..tokens import sides
+
 
 # %% ../../nbs/align/46_attach.ipynb #7ea37484
 def in_backward()->bool:

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['schedules', 'constant', 'rising', 'falling', 'valley', 'Aligned', 'Term', 'token_term', 'manifold_term',
-           'dispersive_term', 'terms_of', 'teacher_side', 'summands', 'EmaTeacher', 'Objective']
+           'dispersive_term', 'early_term', 'terms_of', 'teacher_side', 'summands', 'EmaTeacher', 'Objective']
 
 # %% ../../nbs/align/45_objective.ipynb #261026c8
 from collections.abc import Callable
+import math
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,10 +17,11 @@ from torch import Tensor,nn
 from .manifold import dispersive_loss,manifold_loss
 from .token import shuffled_gap,spatial_normalise,token_losses
 from ..config import Align,Run
-from ..core import require
+from ..core import require,sides,size_words
 from ..data.batches import Draws,Wanted,draw_step
+from ..data.tasks import beside
 from ..flow.paths import Flow,named
-from ..tokens import grid_side,resize_tokens
+from ..tokens import grid_of,resize_tokens
 
 # %% ../../nbs/align/45_objective.ipynb #e2e80731
 def constant(
@@ -57,6 +59,7 @@ class Aligned(NamedTuple):
     t:Tensor # Times, `[b]`
     share:Tensor # λ(t)/λ of each image, `[b]`
     chosen:Tensor|None=None # Which of the batch's tokens random pairs are made of, `[k]`
+    early:Tensor|None=None # Flow loss of the network's early answer, a scalar
 
 @dataclass(frozen=True)
 class Term:
@@ -67,6 +70,7 @@ class Term:
     needs_teacher:bool = True # Whether it compares with teacher tokens
     crosses_images:bool = False # Whether it compares the images of a batch with each other
     random_pairs:bool = False # Whether it wants `chosen` to be drawn
+    needs_early:bool = False # Whether it wants the early answer of a network with an early head
 
 def token_term(
     weight:float=1., # Inside λ
@@ -94,6 +98,12 @@ def dispersive_term(
     loss = lambda o: dispersive_loss(o.tokens, temperature, diagonal)
     return Term('dispersive', weight, loss, needs_teacher=False, crosses_images=True)
 
+def early_term(
+    weight:float=.5, # Beside λ; the authors' by default
+)->Term:
+    "The flow loss of what the network predicts from an early block (internal guidance, Zhou et al. 2025)."
+    return Term('early', weight, lambda o: o.early, needs_teacher=False, needs_early=True)
+
 def terms_of(
     align:Align, # Of a config
 )->list[Term]: # Those that weigh something
@@ -110,7 +120,7 @@ def teacher_side(
     spatial_norm:float=0., # Share of the mean token taken away before they are scaled; 0 leaves them
     mode:str='bilinear', # Interpolation
     grid:int|tuple=8, # The network's grid
-    teacher_grid:tuple|None=None, # The teacher's; by default its tokens fill a square
+    teacher_grid:int|tuple|None=None, # The teacher's; by default its tokens fill a square
 )->Tensor: # `[b n e]`
     "The teacher's tokens as they are compared."
     if resize=='teacher': z = resize_tokens(z, grid, mode, teacher_grid)
@@ -147,10 +157,11 @@ class EmaTeacher:
         y:Tensor, # Labels that the network sees, `[b]`
         t:Tensor, # Times of the network, `[b]`
         draws:Draws, # Noise, and how much earlier to look
+        condition:Tensor|None=None, # As for the network
     )->Tensor: # `[b m d]`
         "What the average sees in the same images under the same noise, but less of it."
         t = (t-self.max_time_gap*draws.gap).clamp(min=0)
-        noisy = flow.noisy(x, draws.noise, t)
+        noisy = beside(flow.noisy(x, draws.noise, t), condition)
         return self.net.forward_intermediates(noisy, t, y, indices=[self.block], stop_early=True)[1][0]
 
 # %% ../../nbs/align/45_objective.ipynb #a6fb732a
@@ -169,6 +180,7 @@ class Objective(nn.Module):
         label_dropout:float=.1, # Share of labels hidden
         resize:str='student', # Which side changes its grid: `'student'` or `'teacher'` (Table 6)
         spatial_norm:float=0., # Share of the mean token taken from the teacher's before they are scaled; 0 leaves them
+        teacher_grid:int|tuple|None=None, # Of a teacher that is resized; in proportion to the network's by default
     ):
         super().__init__()
         require(resize in ('student', 'teacher'), f"unknown side {resize!r} to resize: choose 'student' or 'teacher'")
@@ -178,6 +190,9 @@ class Objective(nn.Module):
                 'the projector grows the tokens although the teacher is to be resized; '
                 'build it with target_grid equal to grid')
         if terms is None: terms = [o for o in (token_term(), manifold_term(manifold)) if o.weight]
+        headed = getattr(net, 'early', None) is not None
+        require(headed or not any(o.needs_early for o in terms), 'a term wants an early answer, and this network has '
+                'no head for it; build it with early_block, or leave the term out')
         self.net = net
         self.projector = projector
         self.flow = flow
@@ -187,6 +202,7 @@ class Objective(nn.Module):
         self.schedule = named(schedule, schedules, 'schedule')
         self.label_dropout = label_dropout
         self.resize = resize
+        self.teacher_grid = teacher_grid
         self.spatial_norm = spatial_norm
         self.ema_teacher = None # no part of this module: it is not trained
         self.forward_net = net.forward_intermediates
@@ -201,7 +217,8 @@ class Objective(nn.Module):
     def wanted(self)->Wanted:
         "What is to be drawn for a step."
         pairs = any(o.random_pairs for o in self.terms)
-        return Wanted(self.label_dropout, self.ema_teacher is not None, self.projector.target_grid**2 if pairs else 0)
+        n = math.prod(sides(self.projector.target_grid)) if pairs else 0
+        return Wanted(self.label_dropout, self.ema_teacher is not None, n)
 
     def draw(self,
         x:Tensor, # Images or latents, `[b c h w]`
@@ -245,7 +262,13 @@ class Objective(nn.Module):
         require(z is not None,
                 f'alignment of weight {self.weight} needs teacher tokens; pass z, or set the weight to 0')
         with self.autocast(tokens): h = self.projector(tokens, t)
-        shrink = dict(mode=self.projector.mode, grid=grid_side(h.shape[1])) if self.resize=='teacher' else {}
+        shrink = {}
+        if self.resize=='teacher':
+            grid = self.projector.grid
+            theirs = self.teacher_grid or grid_of(z.shape[1], sides(grid))
+            require(theirs is not None, f'{z.shape[1]} teacher tokens fill no grid in proportion to '
+                    f'{size_words(grid)}; give teacher_grid=(rows, columns)')
+            shrink = dict(mode=self.projector.mode, grid=grid, teacher_grid=theirs)
         z = teacher_side(z, self.resize, self.spatial_norm, **shrink)
         return Aligned(h, z, tokens, t, share=self.schedule(t), chosen=chosen)
 
@@ -254,23 +277,29 @@ class Objective(nn.Module):
         y:Tensor, # Labels, `[b]`
         z:Tensor|None=None, # Teacher tokens, `[b m e]`; not looked at without alignment, or if the average teaches
         draws:Draws|None=None, # What is random; drawn from PyTorch's global state by default
+        condition:Tensor|None=None, # What a task tells the network of the images, `[b k h w]`
         aligned:bool=True, # `False` once the alignment has ended
     )->dict: # Scalars: loss, velocity (the flow loss), each term; where alignment runs also cosine, shuffled, gap
         "Run the network once, and add up the terms."
         draws = draws or self.draw(x)
         t,y = self.flow.time(draws.u),y.masked_fill(draws.hidden, self.net.config.n_classes)
         active = self.terms if aligned else [o for o in self.terms if not o.needs_teacher]
-        noisy = self.flow.noisy(x, draws.noise, t)
-        with self.autocast(x): answer,read = self.forward_net(noisy, t, y, indices=[self.block] if active else [])
+        noisy = beside(self.flow.noisy(x, draws.noise, t), condition)
+        early,blocks = any(o.needs_early for o in active),[self.block] if active else []
+        if early: blocks.append(self.net.early_index)
+        with self.autocast(x): answer,read = self.forward_net(noisy, t, y, indices=blocks)
         velocity = self.flow.loss(answer, x, draws.noise, t)
         ended = {o.name:torch.zeros_like(velocity) for o in self.terms}
         if not active: return dict(loss=velocity, velocity=velocity, **ended)
         seen,agreement = Aligned(None, None, read[0], t, self.schedule(t)),{}
         if any(o.needs_teacher for o in active):
             if self.ema_teacher:
-                with self.autocast(x): z = self.ema_teacher(self.flow, x, y, t, draws)
+                with self.autocast(x): z = self.ema_teacher(self.flow, x, y, t, draws, condition)
             seen = self.compare(read[0], z, t, draws.chosen)
             agreement = shuffled_gap(seen.h, seen.z)._asdict()
+        if early:
+            with self.autocast(x): guess = self.net.early_answer(read[1], t, y)
+            seen = seen._replace(early=self.flow.loss(guess, x, draws.noise, t))
         losses = {o.name:o.loss(seen) for o in active}
         loss = velocity
         for o in summands(active, losses, self.weight): loss = loss + o

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor,nn
 from ..config import Align
-from ..core import require
-from ..tokens import resize_tokens,sides,to_grid,to_tokens
+from ..core import as_size,require,sides,size_words
+from ..tokens import resize_tokens,to_grid,to_tokens
 from ..nets.layers import sinusoids,zero
 
 # %% ../../nbs/align/42_project.ipynb #378096c4
@@ -38,7 +38,7 @@ class ConvProjector(nn.Module):
 
     def forward(self,
         tokens:Tensor, # `[b n in_width]`
-        grid:tuple|None=None, # Rows and columns; by default the tokens fill a square
+        grid:int|tuple|None=None, # Rows and columns; by default the tokens fill a square
     )->Tensor: # `[b n out_width]`
         return to_tokens(self.conv(to_grid(tokens, grid)))
 
@@ -72,8 +72,8 @@ class Projector(nn.Module):
         in_width:int, # Width of the U-Net
         out_width:int, # Width of the teacher
         hidden:int=2048, # Width in between
-        grid:int=8, # Tokens per side of the aligned block
-        target_grid:int=16, # Tokens per side wanted
+        grid:int|tuple=8, # Tokens per side of the aligned block, or rows and columns
+        target_grid:int|tuple=16, # Tokens per side wanted, or rows and columns
         order:str='after', # Grow `'before'`, `'inside'` or `'after'` the MLP
         mode:str='bilinear', # Interpolation: `'bilinear'` or `'nearest'`
         time_aware:bool=False, # Scale and shift the result by functions of t (appendix)
@@ -85,14 +85,16 @@ class Projector(nn.Module):
         orders = 'before','inside','after'
         require(order in orders, f"unknown order {order!r}: choose 'before', 'inside' or 'after'")
         require(mode in ('bilinear', 'nearest'), f"unknown interpolation {mode!r}: choose 'bilinear' or 'nearest'")
-        require(order!='inside' or target_grid%grid==0,
-            f"order 'inside' grows by a whole factor and from {grid} to {target_grid} tokens per side there is none; "
-            "choose order 'after'")
-        self.grid = grid
-        self.target_grid = target_grid
+        fine,coarse = sides(target_grid),sides(grid)
+        factor = fine[0]//coarse[0]
+        require(order!='inside' or fine==(factor*coarse[0], factor*coarse[1]),
+            f"order 'inside' grows by a whole factor and from {size_words(grid)} to {size_words(target_grid)} tokens "
+            "there is none; choose order 'after'")
+        self.grid = as_size(grid)
+        self.target_grid = as_size(target_grid)
         self.order = order
         self.mode = mode
-        self.factor = target_grid//grid if order=='inside' else 1
+        self.factor = factor if order=='inside' else 1
         out = out_width*self.factor**2
         self.mlp = projector_mlp(in_width, hidden, out) if layers=='mlp' else ConvProjector(in_width, out)
         self.scale = TimeScaleShift(out_width, time_scale=time_scale) if time_aware else None
@@ -100,8 +102,8 @@ class Projector(nn.Module):
     def forward(self,
         h:Tensor, # Tokens of the aligned block, `[b n in_width]`, as many as the grid has
         t:Tensor|None=None, # Time of each image, `[b]`; needed where `time_aware`
-        grid:tuple|None=None, # Rows and columns of this batch, where they are not those it was built with
-        target_grid:tuple|None=None, # Rows and columns wanted for this batch, in the same way
+        grid:int|tuple|None=None, # Rows and columns of this batch, where they are not those it was built with
+        target_grid:int|tuple|None=None, # Rows and columns wanted for this batch, in the same way
     )->Tensor: # `[b m out_width]`, as many tokens as the wanted grid has
         grid,target = sides(grid or self.grid),sides(target_grid or self.target_grid)
         require(h.shape[1]==grid[0]*grid[1],
@@ -120,9 +122,9 @@ class Projector(nn.Module):
 def projector_of(
     align:Align, # Of a config
     in_width:int, # Width of the network's tokens
-    grid:int, # Their number per side
+    grid:int|tuple, # Their number per side, or rows and columns
     out_width:int, # Width of the teacher's tokens
-    target_grid:int, # Their number per side
+    target_grid:int|tuple, # Their number per side, or rows and columns
     time_scale:float=1000., # The network's own factor on t
 )->Projector:
     "The projector that a config describes."

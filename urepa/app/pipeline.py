@@ -108,6 +108,8 @@ class UREPAPipeline(DiffusionPipeline):
         spacing:str='uniform', # A key of `urepa.flow.solvers.spacings`
         batch_size:int=64, # Images in work at once
         weak:UNet|None=None, # A weaker network for autoguidance
+        early_guidance_scale:float=1., # Strength of internal guidance, where the network has an early head; 1 is none
+        early_guidance_interval:tuple=(0., 1.), # Times at which that acts
         output_type:str='pil', # `'pil'`, `'np'` or `'pt'`
         return_dict:bool=True, # `False` returns a tuple
     )->ImagePipelineOutput: # `.images`
@@ -124,6 +126,7 @@ class UREPAPipeline(DiffusionPipeline):
         show = not getattr(self, '_progress_bar_config', {}).get('disable', False)
         x = sample(self.unet, labels, flow=self.flow, solver=solvers[solver], steps=num_inference_steps,
             spacing=spacings[spacing], guidance=guidance_scale, interval=guidance_interval, weak=weak,
+            early_guidance=early_guidance_scale, early_interval=early_guidance_interval,
             generators=generators, batch_size=batch_size, autocast=autocast, decode=self.decode, progress=show)
         images = as_images(x, output_type)
         return ImagePipelineOutput(images=images) if return_dict else (images,)

@@ -17,16 +17,17 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from ..config import Config,field_value,set_fields
-from ..core import UserError,cache_folder,require
+from ..config import Config,Selection,field_value,set_fields
+from ..core import UserError,as_size,cache_folder,require,sides
 from ..machine import generator,to_device
 from .images import embedded_source,open_source,to_model
 from .codecs import draw_latents,load_codec
 from .order import Shuffle,Windows,batch_indices,few_classes,shuffled
-from .prepare import Pictures,Recipe,prepare
-from .sources import Source,left_out
+from .prepare import Pictures,Recipe,prepare,try_image
+from .sources import Item,Source,left_out
 from .store import Store
 from .teachers import TeacherLike,TokenShape,load_teacher,parse_teacher,teacher_about,teacher_fingerprint
+from .tasks import Chance,condition_channels,draw_chance,hide,partners,task_of
 from .teachers import teacher_grid
 
 # %% ../../nbs/data/15_batches.ipynb #9afa24a7
@@ -75,8 +76,9 @@ def draw_step(
     shares = torch.empty(n, 3, device=device)
     noise = torch.empty(shape, device=device)
     latent = torch.empty(shape, device=device) if wanted.latent else None
-    for k,image in enumerate(numbers):
-        own = generator(*keys, image, device=device) if keys else None
+    named = ((k, generator(*keys, image, device=device)) for k,image in enumerate(numbers))
+    rows = named if keys else [(..., None)]
+    for k,own in rows: # without a name all images at once
         shares[k].uniform_(generator=own)
         noise[k].normal_(generator=own)
         if wanted.latent: latent[k].normal_(generator=own)
@@ -93,6 +95,7 @@ class Batch(NamedTuple):
     y:Tensor # Labels, `[b]`; the null label where the class is not known
     z:Tensor|None # Teacher tokens, `[b n d]`, where tokens are read
     draws:Draws # What is random
+    condition:Tensor|None=None # What a task tells the network of the images, `[b k h w]`
 
 # %% ../../nbs/data/15_batches.ipynb #b40caedc
 class FromImages:
@@ -115,6 +118,8 @@ class FromImages:
         self.size = side*self.codec.factor
         grey = not self.codec.channels and config.model.in_channels==1 # a codec sees colours
         self.pictures = Pictures(source, self.size, grey, config.data.tolerance, '--data.tolerance')
+        self.inputs = self.partner = None # images that belong to these, and which belongs to which
+        if config.task.name=='pairs': self.open_inputs(config.task.inputs)
         self.teacher = None
         if align.reads_tokens:
             self.teacher = load_teacher(align.teacher, config.run.seed, teacher_grid(self.size)).to(device)
@@ -124,14 +129,38 @@ class FromImages:
 
     def __len__(self): return self.source.length
 
+    def open_inputs(self,
+        folder:str, # As `task.inputs`
+    ):
+        "Find the partner of every image."
+        inputs = open_source(folder, Selection(unlabelled=True))
+        names = [[Item(*o).name for o in some.read(0, some.length)] for some in (self.source, inputs)]
+        self.inputs,self.partner = inputs,partners(*names, folder)
+
+    def pair(self,
+        place:int, # Which
+    )->tuple: # Image and input, both uint8 `[c size size]`, and the label
+        "An image with its input; no other one may stand in for either."
+        item = Item(*next(iter(self.source.read(place, place+1))))
+        k = self.partner[place]
+        other = Item(*next(iter(self.inputs.read(k, k+1))))
+        read = [try_image(o, self.size, self.pictures.grey) for o in (item, other)]
+        for o,found in zip((item, other), read):
+            require(not isinstance(found, str), f'{o.name} cannot be read ({found}); mend it, or take the pair away')
+        return *read,item.label
+
     def read(self,
         index, # Which images, `[b]`
         names:tuple|None=None, # `moments`, `label`, `tokens`; all by default
     )->dict: # name → tensor, first axis `b`
         "Read and encode images."
-        images,labels = zip(*self.pool.map(self.pictures, [int(o) for o in index]))
+        numbers,out = [int(o) for o in index],{}
+        if self.inputs:
+            images,inputs,labels = zip(*self.pool.map(self.pair, numbers))
+            out['condition'] = torch.stack(inputs)
+        else: images,labels = zip(*self.pool.map(self.pictures, numbers))
         x = to_model(torch.stack(images).to(self.device))
-        out = dict(label=torch.tensor(labels))
+        out['label'] = torch.tensor(labels)
         if names is None or 'moments' in names: out['moments'] = self.codec.pack(self.codec.encode(x))
         if self.teacher and (names is None or 'tokens' in names): out['tokens'] = self.teacher(x).half()
         return out
@@ -166,10 +195,10 @@ def data_facts(
 )->dict: # Name of a field → what the data have
     "What the data say about the fields of a config."
     codec,teacher = data.meta['codec'],data.meta['teacher']
-    channels,side,_ = data.meta['tensors']['moments'][1]
+    channels,*size = data.meta['tensors']['moments'][1]
     facts = {
         'data.codec':codec['name'], 'data.scale':tuple(codec['scale']), 'data.bias':tuple(codec['bias']),
-        'model.in_channels':channels if codec['name']=='pixels' else channels//2, 'model.image_size':side,
+        'model.in_channels':channels if codec['name']=='pixels' else channels//2, 'model.image_size':as_size(size),
         'model.n_classes':len(data.meta['classes'])}
     if config.align.reads_tokens and teacher: facts['align.teacher'] = teacher['name']
     return facts
@@ -207,6 +236,8 @@ def contradictions(
     if config.align.reads_tokens and data.meta['teacher'] is None:
         yield (f'{data.name} holds no teacher tokens; prepare it with --teacher {config.align.teacher}, '
                'or train with --align.weight 0')
+    if config.task.name=='pairs' and d.store and 'condition' not in data.meta['tensors']:
+        yield f'{data.name} holds no inputs; prepare it with --inputs FOLDER, whose files are named like the images'
 
 def fit_config(
     config:Config, # As it was asked for
@@ -240,7 +271,7 @@ def open_data(
             'give a store (urepa prepare) with --data.store, or images with --data.images')
     data = FromImages(embedded_source(), config, device)
     visited = d.limit or len(data)
-    if not keep or visited>len(data) or o.steps*o.batch_size<=visited: return data
+    if not keep or config.task.teacher_sees=='input' or visited>len(data) or o.steps*o.batch_size<=visited: return data
     return embedded_store(visited, data.teacher, config.align.teacher, device)
 
 most_sampled = 4096 # shards whose labels are read, to tell whether a store is sorted
@@ -316,6 +347,8 @@ class TrainingData:
         self.look_ahead = LookAhead(self.data, self.order, size) if far else None
         told = self.data.meta['teacher']
         self.teacher = TokenShape(told['width'], told['grid']) if config.align.reads_tokens else None
+        self.task = task_of(config.task)
+        condition_channels(config.task, config.model.in_channels) # refuses images that the task is not made for
 
     def __len__(self): return self.n
 
@@ -358,7 +391,7 @@ class TrainingData:
     )->Draws:
         "What is random in a step for some of its images."
         m,o = self.config.model,self.config
-        shape = len(index),m.in_channels,m.image_size,m.image_size
+        shape = len(index),m.in_channels,*sides(m.image_size)
         wanted,keys = self.wanted._replace(latent=latent),(o.run.seed, 'step', step)
         return draw_step(shape, wanted, keys, index, o.optim.batch_size, self.device)
 
@@ -375,15 +408,34 @@ class TrainingData:
         part = slice(rank*size//world, (rank+1)*size//world)
         index = batch_indices(self.order, size, step)[part]
         names = self.token_names(step)
-        rows = self.data.read(index, ('moments', 'label', *names))
+        stored = ('condition',) if self.task and self.task.stored else ()
+        seen = o.task.teacher_sees=='input' and len(names)>0 # the teacher waits for the inputs
+        rows = self.data.read(index, ('moments', 'label', *stored, *(() if seen else names)))
         y = rows['label'].clone()
         if self.shown is not None: y[~self.shown[index]] = o.model.n_classes
         if o.align.shuffle_teacher and names: rows = dict(rows, **self.data.read((index+len(self)//2)%len(self), names))
-        z = self.data.tokens({k:to_device(v, self.device) for k,v in rows.items()}) if names else None
+        z = None
+        if names and not seen: z = self.data.tokens({k:to_device(v, self.device) for k,v in rows.items()})
         moments = to_device(rows['moments'], self.device)
         draws = self.draw(index, step, latent=moments.dtype!=torch.uint8)
         x = draw_latents(moments, draws.latent, self.config.data.scale, self.config.data.bias)
-        return Batch(x, to_device(y, self.device), z, draws._replace(latent=None))
+        y,draws = to_device(y, self.device),draws._replace(latent=None)
+        if not self.task: return Batch(x, y, z, draws)
+        keys,task = (o.run.seed, 'task', step),self.task
+        chance = draw_chance(x.shape, keys, index, noise=task.noisy, dropout=o.task.dropout, device=self.device)
+        condition = self.condition(x, chance, rows.get('condition'))
+        if seen: z = self.data.teacher(task.picture(condition, x.shape[1])).float()
+        y = y.masked_fill(chance.hidden, o.model.n_classes)
+        return Batch(x, y, z, draws, hide(condition, chance.hidden))
+
+    def condition(self,
+        x:Tensor, # Clean images, `[b c h w]`
+        chance:Chance, # What is random
+        stored:Tensor|None=None, # Inputs that come with the images, uint8
+    )->Tensor: # `[b k h w]`
+        "What a task tells the network of images."
+        if stored is None: return self.task.degrade(x, chance)
+        return self.task.given(to_model(to_device(stored, self.device)))
 
     def batches(self,
         first:int, # Step to begin with, counted from 0

@@ -28,6 +28,7 @@ from .codecs import load_codec
 from .images import image_grid,load_image,to_model
 from .order import shuffled
 from .sources import Item,Source,check_label
+from .texts import TextEncoder
 from .store import Store,basis_name,components_kept,finish_store,fit_basis,pack_tokens,shard_paths,write_shard
 from .teachers import TeacherLike,load_teacher,teacher_about,teacher_grid
 from ..processes import Processes
@@ -51,6 +52,7 @@ class Recipe:
     batch: int = 32 # Images encoded at once
     precision: Literal['float32', 'bfloat16'] = 'float32' # What codec and teacher compute in
     tiled: bool = False # Encode in pieces, for large images
+    text_encoder: str = '' # Folder of a diffusers pipeline whose text encoders keep the captions, too
 
 class Encoder:
     "Codec and teacher of a recipe."
@@ -78,6 +80,7 @@ class Encoder:
         self.teacher = teacher
         if teacher is None and r.teacher:
             self.teacher = load_teacher(r.teacher, grid=r.grid or teacher_grid(r.image_size)).to(device)
+        self.texts = TextEncoder(r.text_encoder, device, self.dtype) if r.text_encoder else None
 
     def teacher_tokens(self,
         images:Tensor, # uint8 `[b c h w]`
@@ -103,11 +106,20 @@ class Encoder:
         if self.teacher is not None: kept |= pack_tokens(self.teacher_tokens(images), self.recipe.tokens, self.basis)
         return {k:v.cpu() for k,v in kept.items()}
 
+    def encode_texts(self,
+        texts:list[str], # Captions, one an image
+    )->dict: # name → tensor on the CPU, first axis `b`
+        "What the store keeps of captions."
+        kept = dict(caption=pack_captions(texts))
+        if self.texts: kept |= {k:v.cpu() for k,v in self.texts.encode(texts).items()}
+        return kept
+
     def about(self,
         source:Source, # Where images come from
     )->dict: # For `store.json`
         "What the numbers of the store mean."
         parts = dict(codec=self.codec.about(), teacher=teacher_about(self.teacher, self.recipe.teacher))
+        if self.texts: parts['text_encoder'] = self.texts.about()
         return dict(classes=source.classes, **parts, recipe=dataclasses.asdict(self.recipe), source=source.name)
 
 # %% ../../nbs/data/14_prepare.ipynb #c7cb16cd
@@ -237,7 +249,7 @@ class Prepare:
         "Samples of a batch."
         index,items,images = zip(*batch)
         told = dict(index=torch.tensor(index), label=torch.tensor([o.label for o in items]))
-        if self.source.captions: told['caption'] = pack_captions([o.caption for o in items])
+        if self.source.captions: told |= self.encoder.encode_texts([o.caption for o in items])
         views = [torch.stack(images)]
         if self.encoder.recipe.mirror: views.append(views[0].flip(-1))
         return [dict(told, **self.encoder.encode(o)) for o in views]
@@ -330,7 +342,7 @@ def check_plan(
     path = out/'plan.json'
     if path.exists():
         standing = read_json(path)
-        made = dict(order='source', seed=planned['recipe']['seed']) # by a urepa that knew no other order
+        made = dict(order='source', seed=planned['recipe']['seed'], text_encoder='') # by a urepa that knew no other
         compare_plans(out, dict(standing, recipe=made|standing['recipe']), planned)
     write_json(path, planned)
 
@@ -387,7 +399,8 @@ def check_space(
         return
     sample = encoder.encode(torch.zeros(1, 1 if r.grey else 3, r.image_size, r.image_size, dtype=torch.uint8))
     copies = 2 if r.mirror else 1
-    each = 16+sum(v.nbytes for v in sample.values())+(caption_bytes if source.captions else 0)
+    if source.captions: sample |= encoder.encode_texts([''])
+    each = 16+sum(v.nbytes for v in sample.values())
     need = source.length*copies*each
     done = sum(o.stat().st_size for o in (out/'shards').glob('*.safetensors'))
     free = shutil.disk_usage(out).free
@@ -467,6 +480,9 @@ def prepare(
     recipe = fit_order(recipe, source, show)
     if (out/'store.json').exists(): return open_finished(out, source, recipe)
     processes = processes or Processes(str(device), timedelta(days=7)) # shards may take unlike times
+    require(source.captions or not recipe.text_encoder, f'{source.name} has no captions for the text encoder; give '
+            'images with texts (a data set with a column text, files of the same name ending in .txt, metadata.csv), '
+            'or leave out text_encoder')
     encoder = Encoder(recipe, processes.device, teacher)
     (out/'shards').mkdir(parents=True, exist_ok=True)
     components = encoder.teacher is not None and components_kept(recipe.tokens)>0

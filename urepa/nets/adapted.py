@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor,nn
 from torch.utils._pytree import tree_map_only
 from ..config import Config,Model
-from ..core import require
+from ..core import as_size,divides,fitting_size,require,sides,size_words
 from .places import Place,example_of,find_module,find_places,first_tensor,read_output
 
 # %% ../../nbs/nets/24_adapted.ipynb #2e7fbed1
@@ -44,7 +44,7 @@ class AdaptedNetwork(nn.Module):
         net:nn.Module, # Any network
         call:Callable, # `call(net, x, t, y)`: its answer `[b c h w]`
         in_channels:int, # Channels of image or latent
-        image_size:int, # Pixels (or latent cells) per side
+        image_size:int|tuple, # Pixels (or latent cells) per side, or height and width
         n_classes:int, # Labels; the label `n_classes` means none
         places:list[Place]|None=None, # Its blocks in running order; found by default
         example=None, # As for `find_places`
@@ -52,7 +52,7 @@ class AdaptedNetwork(nn.Module):
         super().__init__()
         self.net = net
         self.call = call
-        self.config = SimpleNamespace(in_channels=in_channels, image_size=image_size, n_classes=n_classes)
+        self.config = SimpleNamespace(in_channels=in_channels, image_size=as_size(image_size), n_classes=n_classes)
         self.places = find_places(net, example) if places is None else places
         self.heard = Heard()
         for i,(place,block) in enumerate(zip(self.places, self.blocks), 1):
@@ -78,12 +78,9 @@ class AdaptedNetwork(nn.Module):
 
     def block_grid(self,
         block:int|str, # Counted from 1, or `'mid'`
-    )->int: # Tokens per side
+    )->int|tuple: # Tokens per side, or rows and columns
         "The grid of the tokens after a block."
-        place = self.places[self.block_index(block)-1]
-        require(place.grid[0]==place.grid[1], f'{place.name} has a grid of {place.grid[0]}×{place.grid[1]}; '
-                'this trainer takes square images')
-        return place.grid[0]
+        return as_size(self.places[self.block_index(block)-1].grid)
 
     def block_width(self,
         block:int|str, # Counted from 1, or `'mid'`
@@ -154,7 +151,7 @@ def adapt(
     given = isinstance(example, (Mapping, tuple)) and len(example)>=2
     require(given, f'what a {type(net).__name__} takes is not known; give example=(x, t, …), the arguments of one call')
     first = next(iter(example.values())) if isinstance(example, Mapping) else example[0]
-    return AdaptedNetwork(net, call or call_like(example), first.shape[1], image_size=first.shape[-1],
+    return AdaptedNetwork(net, call or call_like(example), first.shape[1], image_size=tuple(first.shape[2:]),
                           n_classes=1, example=example)
 
 # %% ../../nbs/nets/24_adapted.ipynb #a0048b1b
@@ -163,7 +160,7 @@ def unet2d_sizes(
 )->dict: # For `UNet2DModel`
     "The fields of a model as diffusers names them."
     usual = Model()
-    for name in ('skips', 'rope', 'swiglu', 'qk_norm'):
+    for name in ('skips', 'rope', 'swiglu', 'qk_norm', 'early_block'):
         given = getattr(model, name)
         require(given==getattr(usual, name), f"model.{name} is {given}, and diffusers' UNet2DModel has no such choice; "
                 'leave it out, or take another model.kind')
@@ -174,10 +171,11 @@ def unet2d_sizes(
     require(len(widths)==n and widths==widths[::-1],
             f'width {model.width} for {n} levels; give one number, or {n} that read the same backwards')
     heads = model.heads if isinstance(model.heads, int) else model.heads[n//2]
-    rings,grid = widths[:n//2+1],model.image_size//model.patch_size
-    require(model.image_size%model.patch_size==0 and grid%2**(n//2)==0,
-            f'{model.image_size} pixels in patches of {model.patch_size} cannot be halved {n//2} times; '
-            'choose another patch_size, or fewer levels')
+    rings,unit = widths[:n//2+1],model.patch_size*2**(n//2)
+    require(divides(unit, model.image_size), f'{size_words(model.image_size)} pixels in patches of {model.patch_size} '
+            f'cannot be halved {n//2} times; choose another patch_size, fewer levels, or images of '
+            f'{size_words(fitting_size(model.image_size, unit))}')
+    grid = as_size([o//model.patch_size for o in sides(model.image_size)])
     require(rings[-1]%heads==0, f'width {rings[-1]} does not split into {heads} heads; choose another number')
     channels = model.in_channels*model.patch_size**2
     return dict(

@@ -7,12 +7,12 @@ __all__ = ['count_parameters', 'count_macs', 'draw_unet', 'all_parameters', 'met
            'unet_rows', 'whole_row', 'describe', 'macs_in_words', 'summary', 'teacher_cost']
 
 # %% ../../nbs/nets/22_describe.ipynb #b9ec247c
-import copy
+import copy,math
 import torch
 from torch import Tensor,nn
 from torch.utils.flop_counter import FlopCounterMode
 from ..config import Model
-from ..core import COLORS
+from ..core import COLORS,sides,size_words
 from ..data.teachers import Teacher,timm_vit
 from .unet import UNet
 
@@ -78,7 +78,7 @@ def meta_tensor(
 
 def part_row(
     part:str, # Its name
-    grid:int, # Tokens per side
+    grid:int|tuple, # Tokens per side, or rows and columns
     run, # Called once without arguments: what the part does, or one of its blocks
     *modules:nn.Module, # What the part consists of
     blocks:int=0, # Blocks in the part
@@ -86,7 +86,7 @@ def part_row(
     "What a part of a network holds, and multiplies for one image."
     held = all_parameters(*modules)
     macs,times = count_macs(run) if held else {},max(blocks, 1)
-    return dict(part=part, blocks=blocks, grid=grid, tokens=grid**2, parameters=held,
+    return dict(part=part, blocks=blocks, grid=grid, tokens=math.prod(sides(grid)), parameters=held,
                 linear=times*macs.get('linear', 0), attention=times*macs.get('attention', 0))
 
 def on_meta(
@@ -111,9 +111,9 @@ def unet_rows(
 )->list[dict]: # As from `part_row`, in running order
     "All parts of a network, leaving out those it does not have."
     config,grids = net.config,net.grids
-    def tokens(level): return meta_tensor(level.grid**2, level.width)
+    def tokens(level): return meta_tensor(math.prod(sides(level.grid)), level.width)
     def vector(level): return meta_tensor(level.width)
-    x = meta_tensor(config.in_channels, config.image_size, config.image_size)
+    x = meta_tensor(config.in_channels, *sides(config.image_size))
     t,y = meta_tensor(),meta_tensor().long()
     embed = lambda: (net.patches(x), [o(t, y) for o in net.conditions])
     rows = [part_row('embedding', grids[0], embed, net.patches, net.conditions)]
@@ -123,7 +123,7 @@ def unet_rows(
         if ways and k>net.centre:
             up,below = net.ups[k-net.centre-1],net.levels[k-1]
             part = f'up {ways-k+net.centre+1}' if ways>1 else 'up'
-            rows.append(part_row(part, level.grid, lambda: up(tokens(below)), up))
+            rows.append(part_row(part, level.grid, lambda: up(tokens(below), below.grid), up))
         fusions = net.fusions[fused:fused+len(stage)] if k>net.centre else []
         fused += len(fusions)
         def one():
@@ -132,9 +132,14 @@ def unet_rows(
         rows.append(part_row(name, level.grid, one, *fusions, *stage, blocks=len(stage)))
         if ways and k<net.centre:
             down,inner = net.downs[k],net.levels[k+1]
-            rows.append(part_row(f'down {k+1}' if ways>1 else 'down', inner.grid, lambda: down(tokens(level)), down))
+            name,run = f'down {k+1}' if ways>1 else 'down',lambda: down(tokens(level), level.grid)
+            rows.append(part_row(name, inner.grid, run, down))
+    if net.early is not None:
+        early = net.levels[net.level_of(net.early_index)]
+        head = lambda: net.early(tokens(early), vector(early), early.grid)
+        rows.append(part_row('early head', early.grid, head, net.early))
     last = net.levels[-1]
-    rows.append(part_row('final', grids[0], lambda: net.final(tokens(last), vector(last)), net.final))
+    rows.append(part_row('final', grids[0], lambda: net.final(tokens(last), vector(last), grids[0]), net.final))
     return [o for o in rows if o['parameters']]
 
 def whole_row(
@@ -142,7 +147,7 @@ def whole_row(
 )->list[dict]: # One row
     "A network whose parts are not known, in one piece."
     config = net.config
-    x = meta_tensor(config.in_channels, config.image_size, config.image_size)
+    x = meta_tensor(config.in_channels, *sides(config.image_size))
     run = lambda: net.forward_intermediates(x, meta_tensor(), meta_tensor().long())
     return [part_row('network', net.block_grid('mid'), run, net)|dict(blocks=getattr(net, 'n_blocks', 0))]
 
@@ -159,7 +164,7 @@ def describe(
     rows,aligned = unet_rows(net) if isinstance(net, UNet) else whole_row(net),net.block_index(block)
     if projector is not None:
         projector,grid = on_meta(projector),net.block_grid(aligned)
-        tokens = meta_tensor(grid**2, net.block_width(aligned))
+        tokens = meta_tensor(math.prod(sides(grid)), net.block_width(aligned))
         rows.append(part_row('projector', grid, lambda: projector(tokens, meta_tensor()), projector))
     sums = {k:sum(o[k] for o in rows) for k in ('blocks', 'parameters', 'linear', 'attention')}
     return dict(**sums, total=sums['linear']+sums['attention'], aligned=aligned, rows=rows)
@@ -179,7 +184,7 @@ def summary(
         linear,attention = (f'{o[k]/scale:>10.2f} {unit}' for k in ('linear', 'attention'))
         return f"{part:<10}{blocks:>7}{grid:>9}{o['parameters']/1e6:>10.2f} M{linear}{attention}"
     head = f"{'part':<10}{'blocks':>7}{'grid':>9}{'parameters':>12}{'linear MACs':>12}{'attention':>12}"
-    rows = [line(o['part'], o['blocks'] or '', f"{o['grid']}×{o['grid']}", o) for o in described['rows']]
+    rows = [line(o['part'], o['blocks'] or '', size_words(o['grid']), o) for o in described['rows']]
     return '\n'.join([head, *rows, line('whole', described['blocks'], '', described)])
 
 # %% ../../nbs/nets/22_describe.ipynb #fa65e6c3

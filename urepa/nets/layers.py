@@ -12,7 +12,7 @@ import math,torch
 import torch.nn.functional as F
 from torch import Tensor,nn
 from ..tokens import to_grid,to_tokens
-from ..core import require
+from ..core import require,sides
 
 # %% ../../nbs/nets/20_layers.ipynb #d6417605
 def sinusoids(
@@ -50,28 +50,29 @@ class ConditionEmbedder(nn.Module):
 
 # %% ../../nbs/nets/20_layers.ipynb #ceaa2e47
 def sincos_positions(
-    side:int, # Tokens per side
+    grid:int|tuple, # Tokens per side, or rows and columns
     width:int, # Features of a token, a multiple of 4
 )->Tensor: # `[n d]`, row-major
     "DiT's fixed sines and cosines: the first half of the features follows the column, the second the row."
-    places = torch.arange(side)
-    line = torch.cat(sinusoids(places, width//4)[::-1], -1)
-    row = line[:,None].expand(-1, side, -1)
-    column = line[None].expand(side, -1, -1)
+    rows,columns = sides(grid)
+    line = torch.cat(sinusoids(torch.arange(max(rows, columns)), width//4)[::-1], -1)
+    row = line[:rows,None].expand(-1, columns, -1)
+    column = line[None,:columns].expand(rows, -1, -1)
     return torch.cat([column, row], -1).flatten(0, 1)
 
 # %% ../../nbs/nets/20_layers.ipynb #3255c5f4
 def rope_table(
-    side:int, # Tokens per side
+    grid:int|tuple, # Tokens per side, or rows and columns
     head_width:int, # Features per head, a multiple of 4
     base:float=10000., # The slowest pair turns by about 1/`base` per token
     device=None, # Where
 )->Tensor: # Cosine and sine, `[n head_width/2 2]`
     "Rotation of each pair of features at each token: half the pairs follow the row, half the column."
-    cos,sin = sinusoids(torch.arange(side, device=device), head_width//4, base)
+    rows,columns = sides(grid)
+    cos,sin = sinusoids(torch.arange(max(rows, columns), device=device), head_width//4, base)
     line = torch.stack([cos, sin], -1)
-    row = line[:,None].expand(-1, side, -1, -1)
-    column = line[None].expand(side, -1, -1, -1)
+    row = line[:rows,None].expand(-1, columns, -1, -1)
+    column = line[None,:columns].expand(rows, -1, -1, -1)
     return torch.cat([row, column], -2).flatten(0, 1)
 
 def apply_rope(
@@ -264,10 +265,11 @@ class FinalLayer(nn.Module):
     def forward(self,
         tokens:Tensor, # `[b n d]`
         c:Tensor, # `[b d]`
+        grid:int|tuple|None=None, # Rows and columns; by default the tokens fill a square
     )->Tensor: # `[b c h w]`
         "The patches, put together."
         shift,scale = self.modulation(c)[:,None].chunk(2, -1)
-        return F.pixel_shuffle(to_grid(self.out(modulate(tokens, shift, scale))), self.patch)
+        return F.pixel_shuffle(to_grid(self.out(modulate(tokens, shift, scale)), grid), self.patch)
 
 # %% ../../nbs/nets/20_layers.ipynb #66f7510e
 class Down(nn.Module):
@@ -287,9 +289,10 @@ class Down(nn.Module):
 
     def forward(self,
         tokens:Tensor, # `[b n width]`
+        grid:int|tuple|None=None, # Rows and columns; by default the tokens fill a square
     )->Tensor: # `[b n/factor² out_width]`
         "Tokens of the coarser grid."
-        return to_tokens(F.pixel_unshuffle(self.conv(to_grid(tokens)), self.factor))
+        return to_tokens(F.pixel_unshuffle(self.conv(to_grid(tokens, grid)), self.factor))
 
 class Up(nn.Module):
     "A finer grid: a 3×3 convolution to `out_width·factor²` features, then pixel-shuffle."
@@ -305,9 +308,10 @@ class Up(nn.Module):
 
     def forward(self,
         tokens:Tensor, # `[b n width]`
+        grid:int|tuple|None=None, # Rows and columns; by default the tokens fill a square
     )->Tensor: # `[b n·factor² out_width]`
         "Tokens of the finer grid."
-        return to_tokens(F.pixel_shuffle(self.conv(to_grid(tokens)), self.factor))
+        return to_tokens(F.pixel_shuffle(self.conv(to_grid(tokens, grid)), self.factor))
 
 # %% ../../nbs/nets/20_layers.ipynb #3e62bf13
 class SkipFusion(nn.Module):

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['not_compared', 'palette', 'read_result', 'read_scores', 'same_but_seed', 'grouped', 'circumstances', 'check_alike',
            'Measure', 'common_nets', 'measures', 'distances', 'by_seed', 'Point', 'curve', 'Change', 'separated',
-           'steps_to', 'percent', 'reading', 'in_words', 'last_scores', 'spread', 'comparison_table', 'steps_table',
-           'draw_curves', 'scale_axis', 'comparison_figure', 'verdict', 'changes_between', 'row_figure', 'remarks',
-           'compare']
+           'steps_to', 'percent', 'reading', 'in_words', 'last_scores', 'spread', 'reach_columns', 'comparison_table',
+           'steps_table', 'draw_curves', 'scale_axis', 'comparison_figure', 'verdict', 'changes_between', 'row_figure',
+           'remarks', 'compare']
 
 # %% ../../nbs/score/65_compare.ipynb #4c54bbe3
 import dataclasses,math
@@ -275,13 +275,29 @@ def spread(
     mean = sum(values)/len(values)
     return f'{mean:.4g}' if len(values)==1 else f'{mean:.4g} ± {(max(values)-min(values))/2:.2g}'
 
+def reach_columns(
+    groups:dict, # From `grouped`
+    level:float|None=None, # Of the first distance; what the first row has at its last step by default, for each
+)->dict: # Head of a column → label → what its cell says
+    "After how many steps each row first reaches a level, where anything was scored at more than one step."
+    if all(len({o['step'] for o in v})==1 for v in groups.values()): return {}
+    columns,first = {},next(iter(groups.values()))
+    for measure in distances(groups)[:1] if level is not None else distances(groups):
+        wanted = curve(first, measure)[-1].mean if level is None else level
+        found = {label:steps_to(curve(scores, measure), wanted) for label,scores in groups.items()}
+        cells = {k:'–' if o is None else f'{o:,.0f}' for k,o in found.items()}
+        columns[f'steps to {wanted:.3g} ({measure.title})'] = cells
+    return columns
+
 def comparison_table(
     groups:dict, # From `grouped`
+    level:float|None=None, # As `reach_columns`
 )->str: # Markdown
-    "Last scores of every row, mean and spread over the seeds, and real images below."
+    "Last scores of every row, mean and spread over the seeds, and real images below; steps to reach a level."
     last = {k:last_scores(v) for k,v in groups.items()}
     columns = score_table(next(iter(last.values()))[0]['score'])
-    table = [['', 'step', 'seeds', *[o.title for o in columns]]]
+    reached = reach_columns(groups, level)
+    table = [['', 'step', 'seeds', *[o.title for o in columns], *reached]]
     for label,scores in last.items():
         tables = [dict(o, score={(row.net, row.key):row.value for row in score_table(o['score'])}) for o in scores]
         cells = []
@@ -289,8 +305,10 @@ def comparison_table(
             held = all((column.net, column.key) in o['score'] for o in tables)
             cells.append(spread(by_seed(tables, lambda score: score[column.net,column.key])) if held else '–')
         seeds = {o['seed'] for o in scores}-{None}
+        cells += [o[label] for o in reached.values()]
         table.append([label, str(scores[0]['step'] or '–'), str(len(seeds) or '–'), *cells])
-    return markdown_table([*table, ['real images', '–', '–', *[or_dash(o.real) for o in columns]]])
+    real = ['real images', '–', '–', *[or_dash(o.real) for o in columns], *['–' for _ in reached]]
+    return markdown_table([*table, real])
 
 def steps_table(
     groups:dict, # From `grouped`
@@ -439,6 +457,7 @@ def remarks(
 def compare(
     paths:list, # As `read_scores`, the first is what the others are compared with
     out:str|Path, # A .png file; the table goes into an .md file beside it
+    level:float|None=None, # As `reach_columns`
 )->str: # Markdown: the table, and how to read it
     "Write table and figure of several results."
     require(len(paths)>0, 'nothing to compare; give at least one file of scores')
@@ -448,7 +467,7 @@ def compare(
         scores += [o for o in read_scores(path) if o not in scores] # a file given twice counts once
     check_alike(scores)
     groups = grouped(scores)
-    text = '\n'.join([comparison_table(groups), '', *in_words(groups), *remarks(paths)])
+    text = '\n'.join([comparison_table(groups, level), '', *in_words(groups), *remarks(paths)])
     with write_atomic(out) as partial: comparison_figure(groups).savefig(partial, format='png', dpi=110)
     with write_atomic(Path(out).with_suffix('.md')) as partial: partial.write_text(f'{text}\n', encoding='utf-8')
     return text

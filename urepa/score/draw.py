@@ -141,6 +141,8 @@ def check_sampling(
     else:
         require(how.guidance==1 or how.weak, f'the run is trained without labels, so that guidance {how.guidance} has '
             'nothing to exaggerate; give guidance 1, or a weaker run with --weak')
+    require(how.early_guidance==1 or config.model.early_block, f'early_guidance {how.early_guidance} needs an early '
+            'prediction, and this run has none; give early_guidance 1, or train with --model.early-block middle')
     check_average(how.average, config.optim.averages)
     pick_device(how.device)
 
@@ -176,7 +178,9 @@ class Sampler:
         device = pick_device(how.device)
         self.codec = codec_of(self.config.data, device)
         self.call = self.net.to(device)
-        if how.compile: self.call = torch.compile(self.call, dynamic=False)
+        if how.compile:
+            if how.early_guidance!=1: self.net.both_answers = torch.compile(self.net.both_answers, dynamic=False)
+            self.call = torch.compile(self.call, dynamic=False)
         if self.weak is not None: self.weak.to(device)
 
     def load_weak(self,
@@ -216,6 +220,7 @@ class Sampler:
             self.call, self.labels(first, count), flow=self.flow, decode=self.codec.decode,
             solver=solver_of(how), steps=how.steps, spacing=spacing(how), last_step=how.last_step,
             guidance=how.guidance, interval=how.interval, weak=self.weak, seed=how.seed, first=first,
+            early_guidance=how.early_guidance, early_interval=how.early_interval,
             batch_size=how.batch_size, rows=rows, progress=show, dtype=getattr(torch, how.solver_precision),
             autocast=torch.bfloat16 if how.precision=='bfloat16' else None))
 

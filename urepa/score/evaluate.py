@@ -9,8 +9,9 @@ __all__ = ['standard', 'samples_per_real', 'found', 'reserved', 'always_named', 
            'reference_name', 'Reference', 'check_shape', 'open_reference', 'read_reference', 'read_arrays', 'Metric',
            'spatial_distance', 'kernel_pair', 'coverage', 'class_score', 'score', 'compared_counts', 'real_score',
            'split_half_score', 'class_accuracy', 'check_count', 'check_metrics', 'score_images', 'evaluate', 'ScoreRow',
-           'result_nets', 'result_metrics', 'score_table', 'or_dash', 'markdown_table', 'net_remarks', 'bias_remark',
-           'result_remarks', 'describe', 'how_to_draw', 'sampling_record', 'Drawn', 'score_run']
+           'result_nets', 'result_metrics', 'relative_distance', 'score_table', 'or_dash', 'markdown_table',
+           'net_remarks', 'bias_remark', 'result_remarks', 'describe', 'how_to_draw', 'sampling_record', 'Drawn',
+           'score_run']
 
 # %% ../../nbs/score/62_evaluate.ipynb #9da34ef4
 import dataclasses,json,math,zipfile
@@ -552,6 +553,14 @@ def result_metrics(
     "The metrics that a result may hold."
     return [*standard, *[Metric(k, **about) for k,about in result.get('metrics', {}).items()]]
 
+def relative_distance(
+    result:dict, # From `evaluate`
+)->float|None: # 1 is as far as real images are; `None` where a net has no distance of real images
+    "Fréchet distances of all nets, each divided by that of real images, and their mean (FDr^k, Yang et al. 2026)."
+    pairs = [(result[o].get('frechet'), (result[o]['floor'] or {}).get('frechet')) for o in result_nets(result)]
+    if not pairs or any(own is None or not real for own,real in pairs): return None
+    return sum(own/real for own,real in pairs)/len(pairs)
+
 def score_table(
     result:dict, # From `evaluate`
 )->list[ScoreRow]:
@@ -564,6 +573,9 @@ def score_table(
             table.append(ScoreRow(net, o.key, f'{o.called(net)}, {net}', scores[o.key], real.get(o.key)))
     if found.key in result:
         table.append(ScoreRow('classifier', found.key, found.title, result['found'], result['found_floor']))
+    nets,ratio = result_nets(result),relative_distance(result)
+    if ratio is not None and len(nets)>1:
+        table.append(ScoreRow('all', 'relative', f'FDr^{len(nets)}, distances over those of real images', ratio, 1.))
     return table
 
 def or_dash(

@@ -13,11 +13,12 @@ from pathlib import Path
 import torch
 from torch import Tensor,nn
 from torch.overrides import TorchFunctionMode
-from ..align.objective import EmaTeacher,Objective,terms_of
+from ..align.objective import EmaTeacher,Objective,early_term,terms_of
 from ..align.project import Projector,projector_of
 from ..config import Config
-from ..core import UserError,require
+from ..core import UserError,as_size,require,sides,size_words
 from ..data.batches import TrainingData
+from ..data.tasks import condition_channels
 from ..data.teachers import TokenShape,token_shape
 from ..flow.paths import Flow,flow_of
 from ..machine import seeded
@@ -39,7 +40,8 @@ def unet_of(
     config:Config, # A whole run
 )->nn.Module: # A `Network`
     "The network that a config describes."
-    if config.model.kind=='unet': return UNet(**config.model.sizes)
+    channels = condition_channels(config.task, config.model.in_channels)
+    if config.model.kind=='unet': return UNet(**config.model.sizes, condition_channels=channels)
     return network_kinds[config.model.kind](config)
 
 network_kinds = dict(unet2d=unet2d_of) # `model.kind` → what makes the network
@@ -53,7 +55,7 @@ def teacher_shape(
     align,model = config.align,config.model
     if align.teacher=='ema': return TokenShape(net.block_width(align.ema_block), net.block_grid(align.ema_block))
     if data is not None and data.teacher is not None: return data.teacher
-    return token_shape(align.teacher, model.image_size//model.patch_size)
+    return token_shape(align.teacher, as_size([o//model.patch_size for o in sides(model.image_size)]))
 
 def build_projector(
     config:Config, # A whole run
@@ -63,8 +65,8 @@ def build_projector(
     "From the tokens of the aligned block to the teacher's."
     align = config.align
     grid = net.block_grid(align.block)
-    require(teacher.grid>=grid,
-            f'the teacher {align.teacher} has {teacher.grid}×{teacher.grid} tokens, fewer than the {grid}×{grid} '
+    require(all(a>=b for a,b in zip(sides(teacher.grid), sides(grid))),
+            f'the teacher {align.teacher} has {size_words(teacher.grid)} tokens, fewer than the {size_words(grid)} '
             f'of block {align.block}; choose a deeper block, or prepare with a teacher of a larger grid')
     return projector_of(
         align, net.block_width(align.block), grid, out_width=teacher.width, target_grid=teacher.grid,
@@ -83,13 +85,16 @@ def build(
     flow = flow_of(config.optim)
     with torch.device('meta' if str(device)=='meta' else 'cpu'): # drawn on the CPU, numbers are the same everywhere
         made = seeded(lambda: net(config), seed, 'net')
-        projector = None
+        projector,shape = None,None
         if align.weight:
             with torch.device('cpu'): shape = teacher or teacher_shape(config, made, data) # may load a small teacher
             projector = seeded(lambda: build_projector(config, made, shape), seed, 'projector')
+        terms = terms_of(align)
+        if config.model.early_block: terms.append(early_term(config.optim.early_weight))
         objective = Objective(
-            made, projector, flow, align.block, align.weight, terms=terms_of(align), schedule=align.schedule,
-            label_dropout=config.optim.label_dropout, resize=align.resize, spatial_norm=align.spatial_norm)
+            made, projector, flow, align.block, align.weight, terms=terms, schedule=align.schedule,
+            label_dropout=config.optim.label_dropout, resize=align.resize, spatial_norm=align.spatial_norm,
+            teacher_grid=shape and shape.grid)
         if align.weight and align.teacher=='ema': # the network itself, until a run has its average
             objective.ema_teacher = EmaTeacher(made, align.ema_block, align.max_time_gap)
     objective = objective.configure(config.run).to(device)

@@ -126,10 +126,11 @@ def checksums_of(
     return {str(o.relative_to(folder)):sha256(o) for o in sorted(mine)}
 
 def seal(
-    folder:Path, # Holds all files of a checkpoint, which are on the disk
-    files:dict, # File → SHA-256
+    folder:Path, # Holds all files of a checkpoint
+    files:dict|None=None, # File → SHA-256, from `checksums_of` of all processes; by default this one has written all
 ):
     "Add the manifest, and force everything onto the disk."
+    files = checksums_of(folder) if files is None else files
     write_json(folder/'manifest.json', dict(format=1, files=dict(sorted(files.items()))))
     for sub in [o for o in folder.rglob('*') if o.is_dir()] + [folder]: flush(sub)
 

@@ -19,6 +19,7 @@ from ..data.batches import Batch,TrainingData
 from ..config import Config,field_names,field_value
 from ..core import UserError,package_version,progress,require,sha256,source_digest
 from .ema import Averages
+from .muon import optimizer_of
 from ..machine import check_machine
 from .build import Undrawn,build
 from ..processes import Processes,Vote,say
@@ -58,8 +59,7 @@ class State:
         if objective.ema_teacher: objective.ema_teacher.net = self.ema.module
         self.call = self.processes.wrap(
             objective, shard, blocks_of(objective.net), find_unused=align.stop_step>0, bf16=bf16)
-        self.optimizer = torch.optim.AdamW(
-            objective.parameters(), lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay, fused=True)
+        self.optimizer = optimizer_of(optim, objective, blocks_of(objective.net))
 
 # %% ../../nbs/training/54_train.ipynb #87f540e2
 @patch
@@ -87,7 +87,7 @@ def backward(self:State,
 def train_step(self:State,
     *batches:Batch, # One for each of `parts`
 ):
-    "One step of AdamW; where the gradient is not finite, everything stays as it was."
+    "One step of the optimizer; where the gradient is not finite, everything stays as it was."
     optim = self.config.optim
     warmup = min(1., (self.step+1)/max(1, optim.warmup))
     for group in self.optimizer.param_groups: group['lr'] = optim.lr*warmup
