@@ -23,11 +23,13 @@ import torch.nn.functional as F
 from PIL import Image,ImageDraw
 from safetensors.torch import load_file
 from torch import Tensor
+from ..config import Selection
 from ..core import UserError,held,progress,provenance,read_json,require,sha256,write_json
 from .codecs import load_codec
-from .images import image_grid,load_image,to_model
+from .images import image_grid,load_image,open_source,to_model
 from .order import shuffled
 from .sources import Item,Source,check_label
+from .tasks import partners
 from .texts import TextEncoder
 from .store import Store,basis_name,components_kept,finish_store,fit_basis,pack_tokens,shard_paths,write_shard
 from .teachers import TeacherLike,load_teacher,teacher_about,teacher_grid
@@ -53,6 +55,7 @@ class Recipe:
     precision: Literal['float32', 'bfloat16'] = 'float32' # What codec and teacher compute in
     tiled: bool = False # Encode in pieces, for large images
     text_encoder: str = '' # Folder of a diffusers pipeline whose text encoders keep the captions, too
+    inputs: str = '' # Folder of images named like these, from which they are to be restored
 
 class Encoder:
     "Codec and teacher of a recipe."
@@ -233,6 +236,30 @@ class Prepare:
         self.pool = ThreadPoolExecutor(threads)
         self.order = image_order(source, encoder.recipe)
         self.counted = {} # file of a shard → images that it left out
+        self.inputs = self.partner = None # images that belong to these, and which belongs to which
+        if encoder.recipe.inputs: self.open_inputs(encoder.recipe.inputs)
+
+    def open_inputs(self,
+        folder:str, # As `Recipe.inputs`
+    ):
+        "Find the partner of every image."
+        require(self.source.length is not None, f'{self.source.name} is a stream, whose names are not known '
+                'beforehand; give a folder with --inputs, and images in one, too')
+        inputs = open_source(folder, Selection(unlabelled=True))
+        names = [[Item(*o).name for o in some.read(0, some.length)] for some in (self.source, inputs)]
+        self.inputs,self.partner = inputs,partners(*names, folder)
+
+    def pictures(self,
+        place:int, # Of the image in the source
+        item:Item, # The image
+    ): # uint8 `[c h w]`, with its input `[2 c h w]`, or the reason why there is none
+        "Read an image, and the input that belongs to it."
+        r = self.encoder.recipe
+        image = try_image(item, r.image_size, r.grey)
+        if self.inputs is None or isinstance(image, str): return image
+        k = self.partner[place]
+        other = try_image(Item(*next(iter(self.inputs.read(k, k+1)))), r.image_size, r.grey)
+        return f'its input: {other}' if isinstance(other, str) else torch.stack([image, other])
 
     def items(self,
         first:int, # Place in the store
@@ -252,7 +279,8 @@ class Prepare:
         if self.source.captions: told |= self.encoder.encode_texts([o.caption for o in items])
         views = [torch.stack(images)]
         if self.encoder.recipe.mirror: views.append(views[0].flip(-1))
-        return [dict(told, **self.encoder.encode(o)) for o in views]
+        if self.inputs is None: return [dict(told, **self.encoder.encode(o)) for o in views]
+        return [dict(told, condition=o[:,1].contiguous(), **self.encoder.encode(o[:,0])) for o in views]
 
     def shard(self,
         k:int, # Which
@@ -262,7 +290,7 @@ class Prepare:
         r = self.encoder.recipe
         parts,batch,skipped = [],[],[]
         first,seen = k*r.shard_size,0
-        def read(pair): return try_image(pair[1], r.image_size, r.grey)
+        def read(pair): return self.pictures(*pair)
         items = self.items(first, first+r.shard_size)
         for (index,item),image in prefetch_map(items, read, self.pool, r.batch+self.threads):
             item = Item(*item)
@@ -342,7 +370,7 @@ def check_plan(
     path = out/'plan.json'
     if path.exists():
         standing = read_json(path)
-        made = dict(order='source', seed=planned['recipe']['seed'], text_encoder='') # by a urepa that knew no other
+        made = dict(order='source', seed=planned['recipe']['seed'], text_encoder='', inputs='') # by an older urepa
         compare_plans(out, dict(standing, recipe=made|standing['recipe']), planned)
     write_json(path, planned)
 
@@ -397,9 +425,11 @@ def check_space(
     if source.length is None:
         if show: print('a stream has no length, so the space it needs is not known', file=sys.stderr)
         return
-    sample = encoder.encode(torch.zeros(1, 1 if r.grey else 3, r.image_size, r.image_size, dtype=torch.uint8))
+    empty = torch.zeros(1, 1 if r.grey else 3, r.image_size, r.image_size, dtype=torch.uint8)
+    sample = encoder.encode(empty)
     copies = 2 if r.mirror else 1
     if source.captions: sample |= encoder.encode_texts([''])
+    if r.inputs: sample['condition'] = empty
     each = 16+sum(v.nbytes for v in sample.values())
     need = source.length*copies*each
     done = sum(o.stat().st_size for o in (out/'shards').glob('*.safetensors'))

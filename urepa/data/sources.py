@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['split_names', 'system_names', 'no_pictures', 'path_columns', 'label_columns', 'caption_columns', 'Item', 'Source',
-           'check_label', 'left_out', 'printable', 'listed_source', 'natural', 'as_mark', 'Labelled', 'check_marks',
-           'label_images', 'split_at', 'choose_split', 'is_hidden', 'image_suffixes', 'is_image', 'walk', 'Found',
-           'find_column', 'csv_rows', 'json_rows', 'read_list', 'by_list', 'class_folder', 'by_folders', 'found_source',
-           'check_unused', 'titles', 'read_caption', 'folder_source', 'read_piece', 'tar_members', 'tar_samples',
-           'image_member', 'label_member', 'tar_found', 'tar_text', 'tar_source', 'read_bytes', 'Columns',
-           'pick_column', 'columns', 'StreamReader', 'open_dataset', 'stored_labels', 'dataset_source']
+           'check_label', 'left_out', 'printable', 'listed_source', 'natural', 'as_mark', 'Labelled', 'NoLabels',
+           'check_marks', 'label_images', 'split_at', 'choose_split', 'is_hidden', 'image_suffixes', 'is_image', 'walk',
+           'Found', 'find_column', 'csv_rows', 'json_rows', 'read_list', 'by_list', 'class_folder', 'by_folders',
+           'found_source', 'check_unused', 'titles', 'read_caption', 'folder_source', 'read_piece', 'tar_members',
+           'tar_samples', 'image_member', 'label_member', 'tar_found', 'tar_text', 'tar_source', 'read_bytes',
+           'Columns', 'pick_column', 'columns', 'StreamReader', 'open_dataset', 'stored_labels', 'dataset_source']
 
 # %% ../../nbs/data/09_sources.ipynb #5c3ed5de
 import csv,functools,hashlib,io,json,os,re,tarfile,unicodedata
@@ -103,12 +103,17 @@ class Labelled(NamedTuple):
     classes:list # Names
     labels:list # Numbers, one an image
 
+class NoLabels(UserError):
+    "Nothing tells the class of any image."
+
 def check_marks(
     name:str, # Of the source
     marks:list, # From `as_mark`
 ):
     "`UserError` where images have no class, or something that is none."
     lacking = sum(o is None for o in marks)
+    if lacking==len(marks)>0: raise NoLabels(f'{lacking:,} of {len(marks):,} images of {name} are without a label; put '
+        'them into one folder a class, name their labels with --label-column or --labels FILE, or pass --unlabelled')
     require(not lacking, f'{lacking:,} of {len(marks):,} images of {name} are without a label; put them into one '
             'folder a class, name their labels with --label-column or --labels FILE, or pass --unlabelled')
     odd = next((o for o in marks if not isinstance(o, (int, str))), None)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['losses', 'augment', 'pooled', 'contrast', 'Heads', 'label_loss', 'supervised_loss', 'self_loss', 'train_teacher',
-           'save_teacher', 'head_accuracy', 'make_teacher']
+           'fit_teacher', 'save_teacher', 'head_accuracy', 'make_teacher', 'make_own_teacher']
 
 # %% ../../nbs/data/16_teacher_training.ipynb #4bc41038
 import functools,time
@@ -109,7 +109,7 @@ def self_loss(
     labels:float=0., # Weight of the label loss besides
 )->Tensor: # scalar
     "Agreement of two strongly changed, half hidden views."
-    views = torch.cat([augment(x, 3, .6, .4, generator) for _ in range(2)])
+    views = torch.cat([augment(x, x.shape[-1]//10, .6, .4, generator) for _ in range(2)])
     features = pooled(vit, views, .5, generator)
     loss = contrast(*heads.project(features).chunk(2))
     return loss+labels*label_loss(heads, features, y.repeat(2)) if labels else loss
@@ -126,10 +126,24 @@ def train_teacher(
     lr:float=3e-3, # Largest learning rate
     progress:bool=True, # Show a bar
 )->tuple[VisionTransformer, Heads]: # Trained, in evaluation mode
-    "Train the embedded architecture on the training split: AdamW, short warm-up, linear decay."
+    "Train the embedded architecture on the training split."
     require(kind in losses, f"unknown kind {kind!r}: choose from {', '.join(losses)}")
     images,labels = fashion('train')
     vit = small_vit(seed, patch=patches[kind])
+    return fit_teacher(vit, kind, images, labels, epochs=epochs, seed=seed, batch=batch, lr=lr, progress=progress)
+
+def fit_teacher(
+    vit:VisionTransformer, # From `small_vit`, changed in place
+    kind:str, # A key of `losses`
+    images:Tensor, # uint8 `[n c size size]`
+    labels:Tensor, # `[n]`
+    epochs:float, # Passes over the images
+    seed:int=0, # Names every draw
+    batch:int=32, # Images per step
+    lr:float=3e-3, # Largest learning rate
+    progress:bool=True, # Show a bar
+)->tuple[VisionTransformer, Heads]: # Trained, in evaluation mode
+    "AdamW, short warm-up, linear decay."
     heads = Heads(vit.embed_dim, seed)
     params = [*vit.parameters(), *heads.parameters()]
     matrices = dict(params=[p for p in params if p.ndim>1], weight_decay=.05)
@@ -186,3 +200,22 @@ def make_teacher(
     if kind!='self': record['accuracy'] = round(head_accuracy(vit, heads), 4)
     save_teacher(teacher_path(kind), vit, record)
     return record
+
+def make_own_teacher(
+    images:Tensor, # uint8 `[n c size size]`
+    path:str|Path, # Where its weights go; a file that stands is kept
+    patch:int, # Pixels per side of a token's patch, a power of 2
+    steps:int=1000, # Optimizer steps
+    batch:int=64, # Images per step
+    seed:int=0, # Names every draw
+    progress:bool=True, # Show a bar
+)->str: # What `load_teacher` calls it
+    "A teacher of images of one's own, trained on them without labels."
+    n,channels,_,size = images.shape
+    sizes = dict(patch=patch, channels=channels, size=size)
+    if not Path(path).exists():
+        batch = min(batch, n)
+        vit,_ = fit_teacher(small_vit(seed, **sizes), 'self', images, torch.zeros(n, dtype=torch.long),
+            epochs=steps/(n//batch), seed=seed, batch=batch, progress=progress)
+        save_teacher(path, vit, dict(kind='self', steps=steps, seed=seed, batch=batch, images=n, **sizes))
+    return f'own@{path}'

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['normalisations', 'patches', 'kinds', 'default_kind', 'families', 'before_norm', 'TeacherLike', 'TokenShape',
            'Teacher', 'conv_stem', 'small_vit', 'random_teacher', 'RawPatches', 'teacher_path', 'TeacherName',
-           'parse_teacher', 'embedded_teacher', 'read_teacher', 'teacher_grid', 'load_teacher', 'timm_vit',
-           'patch_side', 'token_shape', 'family_norm', 'chosen_norm', 'read_weights', 'fill_weights',
+           'parse_teacher', 'embedded_teacher', 'read_teacher', 'own_teacher', 'teacher_grid', 'load_teacher',
+           'timm_vit', 'patch_side', 'token_shape', 'family_norm', 'chosen_norm', 'read_weights', 'fill_weights',
            'takes_final_norm', 'check_tokens', 'timm_teacher', 'teacher_fingerprint', 'teacher_about']
 
 # %% ../../nbs/data/12_teachers.ipynb #4bc41038
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple,Protocol
 import timm,torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
+from safetensors import SafetensorError,safe_open
 from safetensors.torch import load_file
 from timm.data import resolve_model_data_config
 from timm.models.vision_transformer import VisionTransformer
@@ -100,12 +100,13 @@ class Teacher(nn.Module):
 def conv_stem(
     width:int, # Channels of the result
     channels:int=32, # Channels at half resolution
-    patch:int=4, # Pixels per side of a token's patch, 2 or 4
-)->nn.Sequential: # `[b 1 h w]` → `[b width h/patch w/patch]`
+    patch:int=4, # Pixels per side of a token's patch, a power of 2
+    images:int=1, # Channels of an image
+)->nn.Sequential: # `[b c h w]` → `[b width h/patch w/patch]`
     "A few small convolutions in place of one with a large stride (Xiao et al. 2021)."
     def conv(a, b, stride): return [nn.Conv2d(a, b, 3, stride, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
-    half = conv(1, channels, 2)+conv(channels, channels, 1)
-    rest = conv(channels, 2*channels, patch//2)+conv(2*channels, 2*channels, 1)
+    half = conv(images, channels, 2)+conv(channels, channels, 1)
+    rest = conv(channels, 2*channels, min(2, patch//2))+conv(2*channels, 2*channels, max(1, patch//4))
     return nn.Sequential(*half, *rest, nn.Conv2d(2*channels, width, 1))
 
 def small_vit(
@@ -113,15 +114,17 @@ def small_vit(
     width:int=96, # Features of a token
     depth:int=4, # Blocks
     heads:int=3, # Attention heads
-    patch:int=4, # Pixels per side of a token's patch: 4 gives 8×8 tokens, 2 gives 16×16
-)->VisionTransformer: # For a grey image of 32×32
+    patch:int=4, # Pixels per side of a token's patch: 4 gives 8×8 tokens of 32×32 pixels, 2 gives 16×16
+    channels:int=1, # Of an image
+    size:int=32, # Pixels per side of an image
+)->VisionTransformer:
     "The embedded teacher's architecture with fresh weights, drawn without touching the global random state."
-    shape = dict(img_size=32, patch_size=patch, in_chans=1, num_classes=0)
+    shape = dict(img_size=size, patch_size=patch, in_chans=channels, num_classes=0)
     shape |= dict(embed_dim=width, depth=depth, num_heads=heads)
     recipe = dict(mlp_ratio=3, init_values=.1, class_token=False, global_pool='avg', fc_norm=False)
     def make():
         vit = VisionTransformer(**shape, **recipe)
-        vit.patch_embed.proj = conv_stem(width, patch=patch)
+        vit.patch_embed.proj = conv_stem(width, patch=patch, images=channels)
         return vit
     return seeded(make, seed, 'teacher')
 
@@ -198,9 +201,10 @@ def embedded_teacher(
 def read_teacher(
     path:str|Path, # What `save_teacher` wrote
     patch:int=4, # Pixels per side of a token's patch
+    **sizes, # `channels` and `size`, for other images than garments
 )->VisionTransformer: # In single precision
     "The embedded architecture with the weights of a file."
-    vit = small_vit(patch=patch)
+    vit = small_vit(patch=patch, **sizes)
     remedy = 'restore it, or reinstall urepa'
     require(Path(path).is_file(), f'{path} does not exist; make it with `make_teacher`, or reinstall urepa')
     try: state = load_file(path)
@@ -210,6 +214,21 @@ def read_teacher(
     require(fits, f'{path} holds other tensors than the embedded teacher has; it is of another version: {remedy}')
     vit.load_state_dict({k:v.float() if v.is_floating_point() else v for k,v in state.items()})
     return vit
+
+def own_teacher(
+    path:str|Path, # What `save_teacher` wrote, with `patch`, `channels` and `size` in its header
+)->Teacher:
+    "A teacher of the embedded architecture that was trained on images of one's own."
+    require(Path(path).is_file(), f'{path} does not exist; give the file that urepa demo --images wrote')
+    try:
+        with safe_open(path, 'pt') as f: about = f.metadata() or {}
+    except (SafetensorError, OSError) as e:
+        raise UserError(f'{path} cannot be read ({e}); it is damaged: train it again') from e
+    sizes = {k:int(about.get(k, 0)) for k in ('patch', 'channels', 'size')}
+    require(all(sizes.values()), f'{path} does not tell the images that it looks at; '
+            'give the file that urepa demo --images wrote')
+    channels = sizes['channels']
+    return Teacher(read_teacher(path, **sizes), (.5,)*channels, (.5,)*channels)
 
 def teacher_grid(
     pixels:int, # Per side of an image
@@ -226,6 +245,7 @@ def load_teacher(
     own = dict(embedded=embedded_teacher, random=functools.partial(random_teacher, seed), pixels=RawPatches)
     own |= {f'embedded-{o}':functools.partial(embedded_teacher, o) for o in kinds}
     if name in own: return own[name]()
+    if parse_teacher(name).vit=='own': return own_teacher(parse_teacher(name).file)
     known = '@' in name or ':' in name or timm.is_model(parse_teacher(name).vit.split('.')[0])
     remedy = 'or give a ViT of timm, as NAME or as NAME@FILE with a file of weights'
     require(known, f'unknown teacher {name!r}: {nearest(name, own)}; {remedy}')
@@ -260,7 +280,7 @@ def token_shape(
     grid:int=16, # Tokens per side, for those whose size can be chosen
 )->TokenShape:
     "What a teacher's tokens are like, from its architecture alone."
-    if name in ('random', 'pixels') or name.split('-')[0]=='embedded':
+    if name in ('random', 'pixels') or name.split('-')[0]=='embedded' or parse_teacher(name).vit=='own':
         teacher = load_teacher(name)
         return TokenShape(teacher.width, teacher.grid)
     with torch.device('meta'): return TokenShape(timm_vit(parse_teacher(name).vit).embed_dim, grid)

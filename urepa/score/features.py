@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['feature_kinds', 'convolution', 'Residual', 'Classifier', 'upsample_block', 'Autoencoder', 'freeze', 'save_net',
-           'read_net', 'load_feature_net', 'classifier', 'autoencoder', 'extract', 'Embedded', 'in_colour', 'Inception',
-           'random_inception', 'hub_positions', 'DINOv2', 'feature_nets']
+           'read_net', 'load_feature_net', 'classifier', 'autoencoder', 'extract', 'Embedded', 'OwnNet', 'in_colour',
+           'Inception', 'random_inception', 'hub_positions', 'DINOv2', 'feature_nets']
 
 # %% ../../nbs/score/60_features.ipynb #3f2fcb98
 import json,pickle
@@ -48,16 +48,17 @@ class Classifier(nn.Module):
     def __init__(self,
         widths:tuple[int,int,int]=(32, 64, 96), # Channels at 16×16, 8×8 and 4×4
         n_classes:int=10, # Logits
+        channels:int=1, # Of an image
     ):
         super().__init__()
         a,b,c = widths
         self.width = c
-        self.trunk = nn.Sequential(convolution(1, a, 5, stride=2), nn.ReLU(),
+        self.trunk = nn.Sequential(convolution(channels, a, 5, stride=2), nn.ReLU(),
             convolution(a, b, stride=2), nn.ReLU(), Residual(b), convolution(b, c, stride=2), nn.ReLU(), Residual(c))
         self.head = nn.Linear(c, n_classes)
 
     def features(self,
-        x:Tensor, # Images in [−1, 1], `[b 1 32 32]`
+        x:Tensor, # Images in [−1, 1], `[b c h w]`
     )->Tensor: # `[b 96]`
         "Mean of the last grid."
         return self.trunk(x).mean((2, 3))
@@ -82,29 +83,32 @@ class Autoencoder(nn.Module):
     def __init__(self,
         widths:tuple[int,int,int]=(24, 48, 80), # Channels at 16×16, 8×8 and 4×4
         code:int=64, # Numbers that an image is reduced to
+        channels:int=1, # Of an image
+        size:int=32, # Pixels per side, a multiple of 8
     ):
         super().__init__()
         a,b,c = widths
+        side = size//8
         self.width = code
         self.encoder = nn.Sequential(
-            convolution(1, a, 5, stride=2), nn.ReLU(),
+            convolution(channels, a, 5, stride=2), nn.ReLU(),
             convolution(a, b, stride=2), nn.ReLU(),
             convolution(b, c, stride=2), nn.ReLU(),
-            nn.Flatten(), nn.Linear(16*c, code), nn.BatchNorm1d(code, affine=False))
+            nn.Flatten(), nn.Linear(side*side*c, code), nn.BatchNorm1d(code, affine=False))
         self.decoder = nn.Sequential(
-            nn.Linear(code, 16*c), nn.Unflatten(1, (c, 4, 4)), nn.BatchNorm2d(c), nn.ReLU(),
+            nn.Linear(code, side*side*c), nn.Unflatten(1, (c, side, side)), nn.BatchNorm2d(c), nn.ReLU(),
             upsample_block(c, 32), upsample_block(32, 16),
-            nn.Conv2d(16, 4, 3, padding=1), nn.PixelShuffle(2), nn.Tanh())
+            nn.Conv2d(16, 4*channels, 3, padding=1), nn.PixelShuffle(2), nn.Tanh())
 
     def features(self,
-        x:Tensor, # Images in [−1, 1], `[b 1 32 32]`
+        x:Tensor, # Images in [−1, 1], `[b c size size]`
     )->Tensor: # `[b 64]`
         "The code; each component has variance 1 over the training images."
         return self.encoder(x)
 
     def forward(self,
-        x:Tensor, # Images in [−1, 1], `[b 1 32 32]`
-    )->Tensor: # `[b 1 32 32]`, in [−1, 1]
+        x:Tensor, # Images in [−1, 1], `[b c size size]`
+    )->Tensor: # Shape of `x`, in [−1, 1]
         "The image as the code remembers it."
         return self.decoder(self.features(x))
 
@@ -216,6 +220,31 @@ class Embedded(nn.Module):
         if self.name!='classifier': return dict(pool=pool)
         return dict(pool=pool, logits=self.net.head(pool))
 
+class OwnNet(nn.Module):
+    "A net that was trained on images of one's own without labels, from bytes."
+    def __init__(self,
+        name:str, # `'contrast'` or `'autoencoder'`
+        path:str|Path, # A file that `save_net` wrote, with `channels` and `size`
+    ):
+        super().__init__()
+        about = read_net(path)[1]
+        require(about.keys()>={'channels', 'size'}, f'{path} does not tell the images that it looks at; '
+            'give a file that urepa demo --images wrote')
+        channels,size = about['channels'],about['size']
+        self.name = name
+        self.image_shape = channels,size,size # that it looks at
+        with torch.device('meta'):
+            if name=='contrast': net = Classifier(n_classes=64, channels=channels)
+            else: net = Autoencoder(channels=channels, size=size)
+        self.net = load_feature_net(net, path)
+        self.checksum = self.net.about['fingerprint']
+        self.widths = dict(pool=self.net.width) # of each kind of features
+
+    def forward(self,
+        images:Tensor, # uint8 `[b c size size]`
+    )->dict: # `pool` `[b 96]` or `[b 64]`
+        return dict(pool=self.net.features(to_model(images)))
+
 def in_colour(
     images:Tensor, # `[b 1|3 h w]`
 )->Tensor: # `[b 3 h w]`
@@ -319,17 +348,22 @@ class DINOv2(nn.Module):
         x = F.interpolate(in_colour(images).float()/255, (224, 224), mode='bicubic', antialias=True).clamp(0, 1)
         return dict(pool=self.net.forward_features((x-self.mean)/self.std)[:,0])
 
-feature_kinds = dict(fashion=('classifier', 'autoencoder'), inception=('inception',), dinov2=('dinov2',)) # → nets
+feature_kinds = dict(
+    fashion=('classifier', 'autoencoder'), own=('contrast', 'autoencoder'), inception=('inception',),
+    dinov2=('dinov2',)) # → nets
 
 def feature_nets(
     kind:str, # A key of `feature_kinds`
-    weights:str|Path|None=None, # File of Inception's or DINOv2's weights
+    weights:str|Path|None=None, # File of Inception's or DINOv2's weights; the folder of nets of one's own
     device='cpu', # Where they compute
 )->list[nn.Module]: # Each frozen
     "The nets of an evaluation."
     require(kind in feature_kinds, f"unknown features {kind!r}; choose from {', '.join(feature_kinds)}")
     require(kind!='fashion' or weights is None,
         'the embedded nets bring their own weights; leave out --weights, or choose inception or dinov2')
+    require(kind!='own' or weights is not None, "the features 'own' are nets trained on images of one's own; "
+        'name their folder with --weights, such as the folder judges of a run of urepa demo --images')
     if kind=='fashion': nets = [Embedded(o) for o in feature_kinds[kind]]
+    elif kind=='own': nets = [OwnNet(o, Path(weights)/f'{o}.safetensors') for o in feature_kinds[kind]]
     else: nets = [dict(inception=Inception, dinov2=DINOv2)[kind](weights)]
     return [o.to(device) for o in nets]
