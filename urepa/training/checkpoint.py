@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['weights_name', 'found_whole', 'weights_file', 'step_name', 'HostCopy', 'as_split', 'pack_optimizer', 'room_for',
-           'unpack_optimizer', 'flush', 'checksums_of', 'seal', 'put_in_place', 'clear_partial', 'snapshot', 'agreed',
+           'unpack_optimizer', 'checksums_of', 'seal', 'put_in_place', 'clear_partial', 'snapshot', 'agreed',
            'write_pieces', 'write_files', 'write_snapshot', 'save_checkpoint', 'checksums', 'is_whole', 'files_of',
            'verify', 'weights_checksum', 'Saved', 'window', 'copy_overlap', 'load_weights', 'check_fit', 'load_module',
            'parts_of', 'load_checkpoint', 'checkpoints', 'latest', 'prune', 'Writer']
@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor,nn
 from torch.optim import Optimizer
 from ..tensors import save_tensors
-from ..core import UserError,read_json,require,sha256,write_json
+from ..core import UserError,flush,read_json,remedy,require,sha256,write_json
 from .ema import own_part
 
 # %% ../../nbs/training/51_checkpoint.ipynb #806f1581
@@ -105,14 +105,6 @@ def unpack_optimizer(
     optimizer.load_state_dict(dict(state=state, param_groups=groups))
 
 # %% ../../nbs/training/51_checkpoint.ipynb #1dd915a2
-def flush(
-    path:Path, # A file or folder
-):
-    "Wait until it is on the disk."
-    descriptor = os.open(path, os.O_RDONLY)
-    try: os.fsync(descriptor)
-    finally: os.close(descriptor)
-
 def checksums_of(
     folder:Path, # Of a checkpoint
     rank:int=0, # This process, which answers for its own pieces; the first one for all that is not in pieces
@@ -236,8 +228,9 @@ def write_snapshot(
         files = agreed(group, lambda: checksums_of(partial, rank))
         agreed(group, lambda: end(files))
     except (OSError, SafetensorError) as e:
-        remedy = 'free some space or choose another folder, older checkpoints are untouched'
-        raise OSError(f'checkpoint {target} could not be written ({e}); {remedy}') from e
+        told = f'checkpoint {target} could not be written ({e}); older checkpoints are untouched'
+        advice = remedy(e) if isinstance(e, OSError) else ''
+        raise OSError(told+(advice or '; choose another folder')) from e
     finally:
         if rank==0 and partial.parent.is_dir(): clear_partial(partial.parent)
     return target
