@@ -250,8 +250,12 @@ class Align(Checked):
     "hidden width of the projector's MLP"
     time_aware: bool = False
     "let the projector scale and shift its output by a function of t"
-    layers: Literal['mlp', 'conv'] = 'mlp'
-    "of the projector: an MLP, or one 3×3 convolution (iREPA)"
+    layers: Literal['mlp', 'conv', 'masked'] = 'mlp'
+    "of the projector: an MLP, one 3×3 convolution (iREPA), or a masked adapter before the MLP (PixelREPA)"
+    mask_share: Annotated[float, share] = .2
+    "share of the network's tokens that the masked adapter does not see"
+    adapter_blocks: Annotated[int, count] = 2
+    "transformer blocks of the masked adapter"
     spatial_norm: Annotated[float, share] = 0.
     """share of an image's mean token taken from the teacher's tokens before each feature is scaled to spread 1 over the
     image (iREPA takes 0.6); 0 leaves them as they are"""

@@ -52,6 +52,7 @@ class Draws(NamedTuple):
     gap:Tensor|None=None # How much earlier the average looks, as a share of the most, `[b]`
     chosen:Tensor|None=None # Which of the batch's tokens random pairs are made of, `[k]`
     latent:Tensor|None=None # Standard normal, with which latents are drawn from their moments, `[b c h w]`
+    lots:Tensor|None=None # Uniform numbers, by which tokens of the aligned block are masked, `[b n]`
 
 class Wanted(NamedTuple):
     "What is to be drawn for a step."
@@ -59,6 +60,7 @@ class Wanted(NamedTuple):
     gap:bool=False # Whether an average looks at earlier times
     tokens:int=0 # Tokens of an image, where random pairs are drawn from all of a batch; else 0
     latent:bool=False # Whether images are drawn from moments
+    lots:int=0 # Tokens of the aligned block, where some are masked; else 0
 
 random_pairs = 256 # tokens that random pairs are made of
 
@@ -76,18 +78,20 @@ def draw_step(
     shares = torch.empty(n, 3, device=device)
     noise = torch.empty(shape, device=device)
     latent = torch.empty(shape, device=device) if wanted.latent else None
+    lots = torch.empty(n, wanted.lots, device=device) if wanted.lots else None
     named = ((k, generator(*keys, image, device=device)) for k,image in enumerate(numbers))
     rows = named if keys else [(..., None)]
     for k,own in rows: # without a name all images at once
         shares[k].uniform_(generator=own)
         noise[k].normal_(generator=own)
         if wanted.latent: latent[k].normal_(generator=own)
+        if wanted.lots: lots[k].uniform_(generator=own)
     u,hidden,gap = shares.unbind(1)
     tokens,chosen = (batch_size or n)*wanted.tokens,None
     if tokens:
         whole = generator(*keys) if keys else None
         chosen = to_device(torch.randperm(tokens, generator=whole)[:random_pairs], device)
-    return Draws(u, noise, hidden<wanted.label_dropout, gap if wanted.gap else None, chosen, latent)
+    return Draws(u, noise, hidden<wanted.label_dropout, gap if wanted.gap else None, chosen, latent, lots)
 
 class Batch(NamedTuple):
     "What one step learns from, or one part of it."
