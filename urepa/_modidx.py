@@ -504,6 +504,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'urepa.app.restore.Worker.flush': ('app/restore.html#worker.flush', 'urepa/app/restore.py'),
                                    'urepa.app.restore.Worker.open': ('app/restore.html#worker.open', 'urepa/app/restore.py'),
                                    'urepa.app.restore.Worker.restore': ('app/restore.html#worker.restore', 'urepa/app/restore.py'),
+                                   'urepa.app.restore.any_size': ('app/restore.html#any_size', 'urepa/app/restore.py'),
                                    'urepa.app.restore.check_restoring': ('app/restore.html#check_restoring', 'urepa/app/restore.py'),
                                    'urepa.app.restore.cut_axis': ('app/restore.html#cut_axis', 'urepa/app/restore.py'),
                                    'urepa.app.restore.deep_colour': ('app/restore.html#deep_colour', 'urepa/app/restore.py'),
