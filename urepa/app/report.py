@@ -237,7 +237,10 @@ def comparison_section(
     "What alignment did to this network over seeds."
     measured = read_json(asset('results', f'{next(iter(sweeps))}.json'))['config']
     if from_dict(measured).model!=config.model: return ''
-    return '<h2>With and without alignment, over seeds</h2>'+''.join(map(sweep_section, sweeps))
+    told = ('This network was trained with and without alignment, with several seeds, when the package was made. The '
+        'curves came with it and hold nothing of this run.')
+    return (f'<h2>For comparison: results of the package, not of this run</h2><details><summary>{told}</summary>'
+        + ''.join(map(sweep_section, sweeps))+'</details>')
 
 # %% ../../nbs/app/80_report.ipynb #c43c4def
 def try_next(
