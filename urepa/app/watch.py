@@ -26,7 +26,7 @@ def watch(
     "Draw a sheet into RUN/samples, and add a quick score to RUN/results.json, each when it is due."
     run,device = config.run,config.run.device
     if run.sample_every and step%run.sample_every==0:
-        images,_ = draw(out, side**2, step, device=device)
+        images,_ = draw(out, side**2, step, solver='heun', steps=10, device=device) # a glance, not a score
         path = out/'samples'/f'{step_name(step)}.png'
         with write_atomic(path) as partial: image_grid(images, side).save(partial, format='PNG')
     if run.score_every and step%run.score_every==0: score_run(out, count, step, device=device)

@@ -8,7 +8,7 @@ __all__ = ['rows', 'record_name', 'drawn_labels', 'codec_of', 'pipeline_config',
            'sample_files']
 
 # %% ../../nbs/score/56_draw.ipynb #f47c23e3
-import dataclasses,itertools,json
+import dataclasses,itertools,json,sys
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from ..config import Config,Model,Sampling,from_dict,set_fields,to_dict
-from ..core import nearest,provenance,read_json,require,sha256
+from ..config import Config,Model,Sampling,drawing,drawing_words,from_dict,set_fields,settled,to_dict
+from ..core import nearest,provenance,read_json,require,sha256,sides
 from ..data.codecs import load_codec
 from ..data.images import fashion,to_model,to_u8
 from ..data.tasks import condition_channels,draw_chance,task_of
@@ -176,6 +176,7 @@ class Sampler:
         self.step = loaded.step
         self.checkpoint = loaded.checksum
         self.flow = loaded.flow
+        how = settled(how, drawing(self.config))
         check_sampling(how, self.config)
         self.how = how
         self.task = task_of(self.config.task) # what it restores, `None` where it draws from noise alone
@@ -205,8 +206,8 @@ class Sampler:
     @property
     def shape(self)->tuple: # `(c, h, w)`
         "Of an image."
-        side = self.config.model.image_size*self.codec.factor
-        return (self.codec.image_channels or self.config.model.in_channels, side, side)
+        size = [o*self.codec.factor for o in sides(self.config.model.image_size)]
+        return (self.codec.image_channels or self.config.model.in_channels, *size)
 
     def labels(self,
         first:int, # Number of the first image
@@ -316,6 +317,7 @@ def sample_files(
     rank,world = processes.rank,processes.world
     require(world<=n, f'{world} processes for {n} images; start no more processes than there are images')
     sampler = Sampler(run, dataclasses.replace(how, device=str(processes.device)), step, processes)
+    if show and rank==0: print(f'{run}: {drawing_words(sampler.how)}', file=sys.stderr)
     plan = dict(n=n, **sampler.record())
     left = open_output(writer, plan)
     processes.wait()
@@ -325,7 +327,7 @@ def sample_files(
     processes.wait()
     mine = [(o.start*rows, min(n, o.stop*rows)) for o in shares(missing, world, -(-how.batch_size//rows))[rank]]
     label = f'sample {n:,}' if world==1 else f'sample {n:,}, process 1 of {world}'
-    with image_bar(sum(stop-first for first,stop in mine), how.steps, label, show and rank==0) as bar:
+    with image_bar(sum(stop-first for first,stop in mine), sampler.how.steps, label, show and rank==0) as bar:
         for first,stop in mine: writer.put(first, sampler(first, stop-first, bar).permute(0, 2, 3, 1).numpy())
     processes.wait()
     if rank==0: close_output(writer, plan, sampler.labels(0, n) if sampler.known else None)

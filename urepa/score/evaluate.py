@@ -14,7 +14,7 @@ __all__ = ['standard', 'samples_per_real', 'found', 'reserved', 'always_named', 
            'sampling_record', 'draw_shared', 'score_run', 'restored_scores']
 
 # %% ../../nbs/score/62_evaluate.ipynb #9da34ef4
-import dataclasses,json,zipfile
+import dataclasses,json,sys,zipfile
 from collections.abc import Callable
 from dataclasses import dataclass,field
 from functools import cached_property,lru_cache
@@ -24,8 +24,8 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from ..config import Reading,Sampling,scoring
-from ..core import UserError,progress,require,sha256,write_atomic
+from ..config import Reading,Sampling,drawing_words,scoring
+from ..core import UserError,progress,remedy,require,sha256,write_atomic
 from ..data.images import fashion,to_u8
 from ..machine import generator
 from ..processes import Processes
@@ -675,7 +675,7 @@ def describe(
 def how_to_draw(
     given:dict, # Fields of `Sampling`, perhaps from a file
 )->Sampling:
-    "How a score draws: `scoring`, but for what is given."
+    "How a sweep draws: `scoring`, but for what is given."
     return with_options(scoring, given)
 
 always_named = 'solver', 'steps', 'guidance', 'interval', 'seed' # in a result, also where they are as usual
@@ -712,13 +712,15 @@ def score_run(
     processes:Processes|None=None, # Processes that share drawing and looking
     metrics:tuple=standard, # As `evaluate`
     reading:Reading=Reading(), # As `evaluate`
-    **sampling, # Fields of `Sampling`, in place of those of `scoring`
+    **sampling, # Fields of `Sampling`, in place of what the preset draws with
 )->dict|None: # What `evaluate` returns, with how the images were made
     "Sample a run and score it; the result is kept in its results.json."
-    run,how = Path(run),how_to_draw(sampling)
+    run = Path(run)
     check_count(count)
     check_metrics(metrics)
-    sampler = Sampler(run, how, step, processes)
+    sampler = Sampler(run, with_options(Sampling(), sampling), step, processes)
+    lead = processes is None or processes.main
+    if show and lead: print(f'{run}: {drawing_words(sampler.how)}', file=sys.stderr)
     data = sampler.config.data
     real = reference if reference!='fashion' else data.images or data.store or 'IMAGES'
     command = f'urepa evaluate {run} --reference {real} --features inception, or dinov2'
@@ -729,10 +731,12 @@ def score_run(
     result = score_images(images, labels, references, nets=nets, keep=keep, show=show, processes=processes,
         metrics=tuple(metrics))
     if result is None: return None
-    result = dict(step=sampler.step, sampling=sampling_record(count, how), **result)
+    result = dict(step=sampler.step, sampling=sampling_record(count, sampler.how), **result)
     result['samples']['made'] = {k:v for k,v in sampler.record().items() if k not in ('config', 'provenance')}
     if sampler.task: result['restored'] = restored_scores(sampler, images.source)
-    Run(run).add_score(result)
+    try: Run(run).add_score(result)
+    except OSError as e: # hours of drawing are not lost for a folder that cannot be written
+        print(f'{run}: the score is not kept ({e}){remedy(e)}', file=sys.stderr)
     return result
 
 # %% ../../nbs/score/62_evaluate.ipynb #bf9e3d5f

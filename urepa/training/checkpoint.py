@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['weights_name', 'found_whole', 'weights_file', 'step_name', 'whole_copy', 'as_part', 'pack_optimizer',
-           'unpack_optimizer', 'flush', 'seal', 'put_in_place', 'clear_partial', 'snapshot', 'write_files',
-           'write_snapshot', 'save_checkpoint', 'checksums', 'is_whole', 'verify', 'load_weights', 'check_fit',
-           'files_of', 'load_checkpoint', 'checkpoints', 'latest', 'prune', 'Writer']
+           'unpack_optimizer', 'seal', 'put_in_place', 'clear_partial', 'snapshot', 'write_files', 'write_snapshot',
+           'save_checkpoint', 'checksums', 'is_whole', 'verify', 'load_weights', 'check_fit', 'files_of',
+           'load_checkpoint', 'checkpoints', 'latest', 'prune', 'Writer']
 
 # %% ../../nbs/training/51_checkpoint.ipynb #d6f7c0f0
 import os,shutil,sys
@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor,nn
 from torch.optim import Optimizer
 from ..tensors import save_tensors
-from ..core import UserError,read_json,require,sha256,write_json
+from ..core import UserError,flush,read_json,remedy,require,sha256,write_json
 
 # %% ../../nbs/training/51_checkpoint.ipynb #806f1581
 weights_name = 'diffusion_pytorch_model.safetensors'
@@ -85,14 +85,6 @@ def unpack_optimizer(
     optimizer.load_state_dict(dict(state=state, param_groups=groups))
 
 # %% ../../nbs/training/51_checkpoint.ipynb #1dd915a2
-def flush(
-    path:Path, # A file or folder
-):
-    "Wait until it is on the disk."
-    descriptor = os.open(path, os.O_RDONLY)
-    try: os.fsync(descriptor)
-    finally: os.close(descriptor)
-
 def seal(
     folder:Path, # Holds all files of a checkpoint
 ):
@@ -158,8 +150,9 @@ def write_snapshot(
         seal(partial)
         put_in_place(partial, target)
     except (OSError, SafetensorError) as e:
-        remedy = 'free some space or choose another folder, older checkpoints are untouched'
-        raise OSError(f'checkpoint {target} could not be written ({e}); {remedy}') from e
+        told = f'checkpoint {target} could not be written ({e}); older checkpoints are untouched'
+        advice = remedy(e) if isinstance(e, OSError) else ''
+        raise OSError(told+(advice or '; choose another folder')) from e
     finally:
         if partial.parent.is_dir(): clear_partial(partial.parent)
     return target

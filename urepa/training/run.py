@@ -17,8 +17,9 @@ from typing import NamedTuple
 from fastcore.basics import patch
 from torch import nn
 from ..data.batches import TrainingData
-from ..config import Config,differences,from_dict,may_change,nearest_preset,set_fields,to_dict
-from ..core import held,provenance,read_json,require,sha256,write_atomic,write_json
+from ..config import Config,differences,field_value,from_dict,may_change,nearest_preset,presets,replace_fields
+from ..config import set_fields,to_dict
+from ..core import held,provenance,read_json,remedy,require,sha256,write_atomic,write_json
 from .ema import combine,named_decay,posthoc_weights
 from ..processes import Processes
 from .build import build,load_build
@@ -151,6 +152,18 @@ def write(
     write_json(self.folder/'config.json', to_dict(config))
     write_json(self.folder/'versions.json', dict(provenance(), store=store))
 
+# %% ../../nbs/training/53_run.ipynb #c0ffee02
+@patch
+def continued(
+    self:Run,
+    config:Config, # A preset, with what was set on purpose
+)->Config: # What the run does next
+    "The run's own settings but for those set on purpose; another preset stays as it is, to be refused."
+    asked = [k for k,o in presets.items() if not differences(o, config).keys()-set(config.explicit)]
+    if nearest_preset(self.config) not in asked: return config
+    typed = {k:field_value(config, k) for k in config.explicit}
+    return replace_fields(self.config, {'model.in_channels':self.config.model.in_channels} | typed)
+
 # %% ../../nbs/training/53_run.ipynb #5521f5c1
 @patch
 @contextmanager
@@ -198,7 +211,7 @@ class Log:
                 f.truncate()
                 f.write(self.waiting.encode())
         except OSError as e:
-            told = f'{self.path} could not be written ({e}); the run goes on'
+            told = f'{self.path} could not be written ({e}); the run goes on{remedy(e)}'
             with suppress(OSError): print(told, file=sys.stderr, flush=True)
         else:
             self.size += len(self.waiting.encode())
