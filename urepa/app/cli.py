@@ -398,8 +398,8 @@ def sweep(
     from urepa.score.grid import grid_table,is_grid,run_grid
     from urepa.score.sweep import run_sweep
     if is_grid(file):
-        require(rows is None and seeds is None, f'{file} is a grid over one run, which has neither rows nor seeds; '
-                'leave out --rows and --seeds')
+        require(rows is None and seeds is None and workers is None, f'{file} is a grid over one run, which has neither '
+                'rows nor seeds, and is drawn by one process; leave out --rows, --seeds and --workers')
         print(grid_table(run_grid(file, out)))
         return print(f'{out} is written')
     place = folder/file.stem

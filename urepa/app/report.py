@@ -83,7 +83,8 @@ def shown_columns(
     config:Config, # Its configuration
 )->Shown|None: # `None` where nothing says what may be drawn here
     "Garments, or what `urepa demo --images` noted of its folder."
-    if embedded_images(config): return Shown('balanced', class_names if config.data.labelled else ())
+    named = config.data.labelled and config.task.name=='none' # restored images come in the order of the test set
+    if embedded_images(config): return Shown('balanced', class_names if named else ())
     if not (run/'demo.json').exists(): return None
     return Shown(**read_json(run/'demo.json')['columns'])
 
