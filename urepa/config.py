@@ -6,9 +6,9 @@
 __all__ = ['any_count', 'count', 'any_weight', 'positive', 'finite', 'share', 'decay', 'on_resume', 'carried', 'scoring', 'sizes',
            'latents', 'dinov2', 'unaligned', 'fast', 'sit', 'dit', 'grey', 'presets', 'Range', 'OnResume', 'fits',
            'kind_name', 'hints', 'check_value', 'Checked', 'Reading', 'Selection', 'Data', 'Model', 'Align', 'Optim',
-           'Run', 'Task', 'Config', 'Sampling', 'Size', 'variants', 'size_presets', 'ladder_presets', 'preset',
-           'field_names', 'check_field', 'field_value', 'annotation', 'choices', 'may_change', 'mark_explicit',
-           'set_fields', 'replace_fields', 'to_dict', 'from_dict', 'differences', 'nearest_preset']
+           'Run', 'Task', 'Config', 'Sampling', 'Size', 'variants', 'size_presets', 'pixel_presets', 'ladder_presets',
+           'preset', 'field_names', 'check_field', 'field_value', 'annotation', 'choices', 'may_change',
+           'mark_explicit', 'set_fields', 'replace_fields', 'to_dict', 'from_dict', 'differences', 'nearest_preset']
 
 # %% ../nbs/01_config.ipynb #4684c5f8
 import dataclasses,math
@@ -181,6 +181,27 @@ class Model(Checked):
     "normalise queries and keys: steadier at low precision"
     time_scale: Annotated[float, positive] = 1000.
     "factor on t in front of its sinusoids: 1000 as in DiT, 1 as in SiT and REPA"
+    scale: Annotated[float | tuple[float, ...], positive] = 2
+    "factor between the grids of neighbouring levels: one for all, or one for each step inwards; 1.5 or 1.3333 will do"
+    attention: str | tuple[str, ...] = 'full'
+    """who attends to whom: 'full', 'phases-2' (copies of the grid, coarser by 2), 'windows-4' (per side), 'near-3'
+    (rows and columns apart); one for all levels, or one for each"""
+    block_kind: str | tuple[str, ...] = 'attention'
+    "'attention', 'conv' (two 3×3 convolutions), or 'hybrid' (both in turn); one for all levels, or one for each"
+    skip_from: Literal['block', 'level'] = 'block'
+    "a skip from every encoder block to its decoder block, or one from each level"
+    skip_join: Literal['linear', 'added'] = 'linear'
+    "tokens and skip through a linear layer, or added"
+    shared_condition: bool = False
+    "one embedder of time and label for all levels, which then have one width"
+    norm: Literal['layer', 'rms'] = 'layer'
+    "normalisation of blocks, queries and keys"
+    patch_bottleneck: Annotated[int, any_count] = 0
+    "features between the numbers of a patch and its token (JiT takes 128); 0 goes straight"
+    class_tokens: Annotated[int, any_count] = 0
+    "tokens of the label beside those of the image (JiT takes 32); 0 has none"
+    class_block: Annotated[int | Literal['middle'], count] = 'middle'
+    "block in front of which they enter, counted from 1; 'middle' is the first behind the last way down"
     early_block: Annotated[int | Literal['middle'], any_count] = 0
     """block behind which a second final layer predicts, too, for internal guidance, counted from 1; 'middle' is the
     last of the middle level, 0 none"""
@@ -398,6 +419,8 @@ class Config:
                 'them into pieces; leave out run.fsdp, or give optim.optimizer adamw')
         require(o.early_weight or not self.model.early_block, f'model.early_block is {self.model.early_block!r} and '
                 'optim.early_weight 0, so that the early prediction would never learn; leave one of them out')
+        require(d.labelled or not self.model.class_tokens, f'model.class_tokens is {self.model.class_tokens}, and '
+                'data.labelled is 0, so that no image has a label to tell; leave one of them out')
         require(not (d.store and d.images),
                 f'data.store is {d.store!r} and data.images is {d.images!r}; give one of the two')
         require(a.teacher!='ema' or not a.shuffle_teacher,
@@ -525,6 +548,18 @@ def size_presets(
     return {**variants(f'sit_down_{name}', down, dinov2, sit), **variants(f'sit_{name}', flat, repa, sit),
             **variants(f'dit_down_{name}', noise, dinov2, dit)}
 
+def pixel_presets()->dict: # name → `Config`
+    "Networks that predict the image in pixels: JiT, and PixelU, U-REPA's backbone, without alignment and with."
+    alike = Model(image_size=256, in_channels=3, patch_size=16, time_scale=1., qk_norm=True, norm='rms',
+                  patch_bottleneck=128, class_tokens=32)
+    jit = dataclasses.replace(alike, depths=(12,), skips=False, class_block=5)
+    pixelu = dataclasses.replace(alike, depths=(4, 4, 4), shared_condition=True)
+    image = Optim(prediction='data', times='logit_normal', time_mean=.8, time_std=.8, lr=2e-4, betas=(.9, .95),
+                  batch_size=1024, warmup=6256, steps=250_000, averages=('0.9996',)) # 5 and 200 epochs of ImageNet
+    return dict(
+        jit_b=Config(Data(), jit, unaligned, image, fast), pixelu_b=Config(Data(), pixelu, unaligned, image, fast),
+        pixelu_b_repa=Config(Data(), pixelu, dinov2, image, fast))
+
 def ladder_presets()->dict: # name → `Config`
     "Table 1 from below: DiT-XL/2, with skips, with downsampling; RoPE and SwiGLU make it `dit_down_xl_plain`."
     old = Model(width=1152, heads=16, depths=(10, 16, 10), rope=False, swiglu=False)
@@ -549,6 +584,7 @@ presets = dict(
         Optim(steps=600, batch_size=64, lr=2e-3, warmup=50, ema=.98), Run(log_every=10, save_every=100, keep=0)))
 for size in sizes: presets |= size_presets(size)
 presets |= ladder_presets()
+presets |= pixel_presets()
 
 # %% ../nbs/01_config.ipynb #135e5989
 def preset(
