@@ -28,7 +28,7 @@ from ..data.texts import TextEncoder,pipeline_index,quiet_libraries
 from ..machine import generator,has_bfloat16,to_device
 from ..nets.places import example_of
 from ..processes import Processes,Vote
-from ..training.checkpoint import Writer,files_of,load_checkpoint,snapshot
+from ..training.checkpoint import Writer,load_checkpoint,parts_of,snapshot
 from ..training.ema import move_towards
 from ..training.run import Log,Run
 from ..training.train import stop_requests
@@ -452,16 +452,16 @@ class State:
         sums,self.sums = self.processes.mean(self.sums),{}
         return {k:v/count for k,v in sums.items()}
 
-    def snapshot(self)->dict: # For a `Writer`
+    def snapshot(self)->dict|None: # For a `Writer`
         "A copy of everything, in the main process; all take part."
         extra = dict(sums=self.processes.mean(self.sums))
-        return snapshot(self.step, self.weights, self.optimizer, extra, mine=self.processes.main)
+        return snapshot(self.step, self.weights, self.optimizer, extra) if self.processes.main else None
 
     def resume(self,
         run:Run, # Its folder
     ):
         "Continue from the newest checkpoint that is whole."
-        checkpoint = run.newest(files_of(self.weights, self.optimizer), self.processes)
+        checkpoint = run.newest(parts_of(self.weights, self.optimizer), self.processes)
         if checkpoint is None: return
         self.step,extra = load_checkpoint(checkpoint, self.weights, self.optimizer, check=False)
         self.sums = {k:torch.tensor(v, dtype=torch.float64, device=self.processes.device)

@@ -294,6 +294,9 @@ def by_list(
     for k,o in enumerate(rows):
         beside = os.path.relpath(here/o.path, root.resolve()).replace(os.sep, '/')
         for path in (o.path, beside): table.setdefault(path, k)
+    twice = next((o for o in rows if rows[table[o.path]].mark!=o.mark), None)
+    require(twice is None or select.unlabelled, f'{select.labels} gives {twice and twice.path} two labels, '
+            f'{twice and rows[table[twice.path]].mark!r} and {twice and twice.mark!r}; keep one row for each image')
     used,kept = set(),[]
     for o in found:
         k = table.get(o.path, table.get(os.path.splitext(o.path)[0]))
