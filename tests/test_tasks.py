@@ -8,7 +8,7 @@ import pytest
 from forks import Ranks, command
 from PIL import Image
 
-small = ['--optim.steps', 8, '--optim.batch-size', 8, '--data.limit', 16, '--run.log-every', 1, '--run.save-every', 2,
+small = ['--optim.steps', 6, '--optim.batch-size', 8, '--data.limit', 16, '--run.log-every', 1, '--run.save-every', 2,
          '--run.device', 'cpu']
 
 def logged(folder): return [json.loads(o) for o in (folder/'log.jsonl').read_text().splitlines()]
@@ -26,14 +26,14 @@ def album(folder, n=3, size=(50, 41), suffix='png'):
     return folder
 
 def test_any_task_learns_and_is_scored(tmp_path, monkeypatch, capfd):
-    "Every task but colouring and pairs, which garments have no use for, aligned with the teacher on the clean image."
+    "Aligned with the teacher on the clean image; inpainting and denoising are trained by the tests below."
     from urepa.app.cli import main
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('UREPA_CACHE', str(tmp_path/'cache'))
-    for name in ('super_resolution', 'inpainting', 'denoising', 'deblurring'):
+    for name in ('super_resolution', 'deblurring'):
         main(['train', 'tiny', '--task', name, *map(str, small), '--out', name])
         last = logged(tmp_path/name)[-1]
-        assert last['step']==8 and last['token']<0 and np.isfinite(last['loss'])
+        assert last['step']==6 and last['token']<0 and np.isfinite(last['loss'])
         main(['evaluate', name, '--count', '8', '--steps', '1', '--solver', 'euler'])
         told = capfd.readouterr().out
         assert f'restored ({name})' in told and 'psnr' in told and 'feature distance' in told, told
@@ -44,7 +44,8 @@ def test_pairs_and_colours_from_folders(tmp_path, monkeypatch, capfd):
     from urepa.app.cli import main
     monkeypatch.chdir(tmp_path)
     photos, sketches = album(tmp_path/'photos', 8), album(tmp_path/'sketches', 8, suffix='bmp')
-    own = ['--data.images', photos, '--data.unlabelled', '--align.weight', 0, '--model.image-size', 32]
+    own = ['--data.images', photos, '--data.unlabelled', '--align.weight', 0, '--model.image-size', 32,
+           '--model.in-channels', 3]
     for name, options in (('colouring', []), ('pairs', ['--task.inputs', sketches])):
         words = ['train', 'tiny', '--task', name, *options, *own, *small, '--data.limit', 0, '--out', name]
         main(list(map(str, words)))
@@ -61,7 +62,7 @@ def test_two_processes_and_a_kill(urepa, tmp_path):
     done = [o.done() for o in Ranks(2, *words, 'two', cwd=tmp_path, env=urepa.env).forks]
     assert [o.returncode for o in done]==[0, 0], done[0].stderr[-3000:]
     alike(tmp_path/'one', tmp_path/'two')
-    life = command(*words, 'killed', '--optim.steps', 8, cwd=tmp_path, env=urepa.env)
+    life = command(*words, 'killed', cwd=tmp_path, env=urepa.env)
     while not (tmp_path/'killed'/'checkpoints'/'00000002').exists() and not life.ended(): time.sleep(.005)
     life.kill()
     urepa.good(*words, 'killed', '--resume')

@@ -6,9 +6,10 @@
 __all__ = ['any_count', 'count', 'any_weight', 'positive', 'finite', 'share', 'decay', 'on_resume', 'carried', 'scoring', 'sizes',
            'latents', 'dinov2', 'unaligned', 'fast', 'sit', 'dit', 'grey', 'presets', 'Range', 'OnResume', 'fits',
            'kind_name', 'hints', 'check_value', 'Checked', 'Reading', 'Selection', 'Data', 'Model', 'Align', 'Optim',
-           'Run', 'Task', 'Config', 'Sampling', 'Size', 'variants', 'size_presets', 'pixel_presets', 'ladder_presets',
-           'preset', 'field_names', 'check_field', 'field_value', 'annotation', 'choices', 'may_change',
-           'mark_explicit', 'set_fields', 'replace_fields', 'to_dict', 'from_dict', 'differences', 'nearest_preset']
+           'Run', 'Task', 'Config', 'Sampling', 'usual_drawing', 'drawing', 'settled', 'drawing_words', 'Size',
+           'variants', 'size_presets', 'pixel_presets', 'ladder_presets', 'preset', 'field_names', 'check_field',
+           'field_value', 'annotation', 'choices', 'may_change', 'mark_explicit', 'set_fields', 'replace_fields',
+           'to_dict', 'from_dict', 'differences', 'nearest_preset']
 
 # %% ../nbs/01_config.ipynb #4684c5f8
 import dataclasses,math
@@ -449,10 +450,10 @@ class Config:
 @dataclass(frozen=True)
 class Sampling(Checked):
     "How images are drawn from a run."
-    solver: Literal['euler', 'heun', 'multistep', 'euler_maruyama', 'ddim'] = 'heun'
-    "how to go from noise to image"
-    steps: Annotated[int, count] = 10
-    "steps of the solver"
+    solver: Literal['auto', 'euler', 'heun', 'multistep', 'euler_maruyama', 'ddim'] = 'auto'
+    "how to go from noise to image; auto is what the preset draws with"
+    steps: Annotated[int | None, count] = None
+    "steps of the solver; by default as many passes through the network as the preset draws with"
     guidance: Annotated[float, finite] = 1.
     "strength of guidance; 1 is none"
     interval: Annotated[tuple[float, float], share] = (0., 1.)
@@ -503,7 +504,37 @@ class Sampling(Checked):
                 'give weak too, or leave out weak_step')
 
 # %% ../nbs/01_config.ipynb #0a01c002
-scoring = Sampling(solver='heun', steps=6) # How a score draws, unless a caller says otherwise
+scoring = Sampling(solver='heun', steps=6) # How a network of pixels draws, and a sweep, unless a caller says otherwise
+
+def usual_drawing(
+    pixels:bool, # Whether the network draws pixels, and no latents
+)->Sampling:
+    "How images are drawn, unless somebody says otherwise."
+    return scoring if pixels else Sampling(solver='euler_maruyama', steps=250)
+
+def drawing(
+    config:Config, # A run
+)->Sampling:
+    "How its images are drawn, unless somebody says otherwise."
+    return usual_drawing(config.data.codec=='pixels')
+
+def settled(
+    how:Sampling, # As it was asked for
+    usual:Sampling, # From `drawing`
+)->Sampling: # With a solver and its steps
+    "How to draw where it is left open."
+    passes = usual.steps*(2 if usual.solver=='heun' else 1)
+    solver = usual.solver if how.solver=='auto' else how.solver
+    steps = how.steps or (passes//2 or 1 if solver=='heun' else passes)
+    return dataclasses.replace(how, solver=solver, steps=steps)
+
+def drawing_words(
+    how:Sampling, # With a solver and its steps
+)->str: # `'heun, 6 steps, no guidance, seed 0'`
+    "What a reader has to know of how images were drawn."
+    guided = f'guidance {how.guidance:g}' if how.guidance!=1 else 'no guidance'
+    if how.guidance!=1 and how.interval!=(0., 1.): guided += f' from {how.interval[0]:g} to {how.interval[1]:g}'
+    return f'{how.solver}, {how.steps} steps, {guided}, seed {how.seed}'
 
 # %% ../nbs/01_config.ipynb #9c6dfe0f
 class Size(NamedTuple):
@@ -554,11 +585,12 @@ def pixel_presets()->dict: # name → `Config`
                   patch_bottleneck=128, class_tokens=32)
     jit = dataclasses.replace(alike, depths=(12,), skips=False, class_block=5)
     pixelu = dataclasses.replace(alike, depths=(4, 4, 4), shared_condition=True)
+    masked = dataclasses.replace(dinov2, layers='masked') # a plain projector hurts late in training (PixelREPA)
     image = Optim(prediction='data', times='logit_normal', time_mean=.8, time_std=.8, lr=2e-4, betas=(.9, .95),
                   batch_size=1024, warmup=6256, steps=250_000, averages=('0.9996',)) # 5 and 200 epochs of ImageNet
     return dict(
         jit_b=Config(Data(), jit, unaligned, image, fast), pixelu_b=Config(Data(), pixelu, unaligned, image, fast),
-        pixelu_b_repa=Config(Data(), pixelu, dinov2, image, fast))
+        pixelu_b_repa=Config(Data(), pixelu, masked, image, fast))
 
 def ladder_presets()->dict: # name → `Config`
     "Table 1 from below: DiT-XL/2, with skips, with downsampling; RoPE and SwiGLU make it `dit_down_xl_plain`."

@@ -4,20 +4,22 @@
 
 # %% auto #0
 __all__ = ['rows', 'record_name', 'drawn_labels', 'codec_of', 'pipeline_config', 'load_published', 'load_drawn', 'with_options',
-           'spacing', 'solver_of', 'check_sampling', 'drawn_kind', 'Inputs', 'Sampler', 'draw', 'stretches', 'shares',
-           'sample_files']
+           'spacing', 'solver_of', 'check_sampling', 'drawn_kind', 'Inputs', 'Sampler', 'stretches', 'shares',
+           'stretch', 'draw', 'sample_files']
 
 # %% ../../nbs/score/56_draw.ipynb #f47c23e3
-import dataclasses,itertools,json
+import dataclasses,itertools,json,sys
+from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor
-from ..config import Config,Model,Sampling,from_dict,set_fields,to_dict
-from ..core import nearest,provenance,read_json,require,sha256
+from ..config import Config,Model,Sampling,drawing,drawing_words,from_dict,set_fields,settled,to_dict
+from ..core import nearest,provenance,read_json,require,sha256,sides
 from ..data.codecs import load_codec
 from ..data.images import fashion,to_model,to_u8
 from ..data.tasks import condition_channels,draw_chance,task_of
@@ -176,6 +178,7 @@ class Sampler:
         self.step = loaded.step
         self.checkpoint = loaded.checksum
         self.flow = loaded.flow
+        how = settled(how, drawing(self.config))
         check_sampling(how, self.config)
         self.how = how
         self.task = task_of(self.config.task) # what it restores, `None` where it draws from noise alone
@@ -205,8 +208,8 @@ class Sampler:
     @property
     def shape(self)->tuple: # `(c, h, w)`
         "Of an image."
-        side = self.config.model.image_size*self.codec.factor
-        return (self.codec.image_channels or self.config.model.in_channels, side, side)
+        size = [o*self.codec.factor for o in sides(self.config.model.image_size)]
+        return (self.codec.image_channels or self.config.model.in_channels, *size)
 
     def labels(self,
         first:int, # Number of the first image
@@ -268,18 +271,6 @@ class Sampler:
             decoder=decoder, **self.weak_record, config=to_dict(self.config), provenance=provenance())
         return json.loads(json.dumps(record))
 
-def draw(
-    run:str|Path|Loaded, # As `Sampler`
-    count:int, # How many images
-    step:int|None=None, # Checkpoint; the newest by default
-    show:bool=False, # Progress bar
-    **how, # Fields of `Sampling`
-)->tuple: # uint8 images `[n c h w]`, and the labels asked for `[n]` (`None` where the run knows no labels)
-    "Sample images of a run into memory."
-    require(count>0, f'{count} images were asked for; ask for at least one')
-    sampler = Sampler(run, with_options(Sampling(), how), step)
-    return sampler(0, count, show),sampler.labels(0, count) if sampler.known else None
-
 # %% ../../nbs/score/56_draw.ipynb #3488edc8
 def stretches(
     numbers:list[int], # Rising
@@ -300,6 +291,37 @@ def shares(
     "Divide passes among processes: contiguous ranges, no longer than a batch."
     return [stretches(o.tolist(), largest) for o in np.array_split(np.array(missing, dtype=int), world)]
 
+def stretch(
+    count:int, # Images of a set
+    rank:int=0, # A process
+    world:int=1, # Of how many
+)->range: # Numbers of images
+    "What a process draws of a set that nobody has begun."
+    mine = shares(list(range(-(-count//rows))), world, count)[rank]
+    return range(mine[0].start*rows, min(count, mine[0].stop*rows)) if mine else range(0)
+
+def draw(
+    run:str|Path|Loaded, # As `Sampler`
+    count:int, # How many images
+    step:int|None=None, # Checkpoint; the newest by default
+    show:bool=False, # Progress bar
+    processes:Processes|None=None, # Those that draw a share each
+    **how, # Fields of `Sampling`
+)->tuple: # uint8 images `[n c h w]`, and the labels asked for `[n]` (`None` where the run knows no labels)
+    "Sample images of a run into the memory of the first process; the others return `None` and `None`."
+    require(count>0, f'{count} images were asked for; ask for at least one')
+    alone = processes is None or processes.world==1
+    mine = stretch(count) if alone else stretch(count, processes.rank, processes.world)
+    with nullcontext() if alone else processes.together():
+        sampler = Sampler(run, with_options(Sampling(), how), step, processes)
+        images = sampler(mine.start, len(mine), show) if mine else torch.empty(0, *sampler.shape, dtype=torch.uint8)
+    if not alone:
+        parts = [None]*processes.world if processes.main else None
+        dist.gather_object(images, parts, group=processes.group)
+        if not processes.main: return None,None
+        images = torch.cat(parts)
+    return images,sampler.labels(0, count) if sampler.known else None
+
 def sample_files(
     run:str|Path, # Run folder
     out:str|Path, # A file that ends in .npz (ADM's form) or .png (one sheet), or a folder for PNG files
@@ -316,6 +338,7 @@ def sample_files(
     rank,world = processes.rank,processes.world
     require(world<=n, f'{world} processes for {n} images; start no more processes than there are images')
     sampler = Sampler(run, dataclasses.replace(how, device=str(processes.device)), step, processes)
+    if show and rank==0: print(f'{run}: {drawing_words(sampler.how)}', file=sys.stderr)
     plan = dict(n=n, **sampler.record())
     left = open_output(writer, plan)
     processes.wait()
@@ -325,7 +348,7 @@ def sample_files(
     processes.wait()
     mine = [(o.start*rows, min(n, o.stop*rows)) for o in shares(missing, world, -(-how.batch_size//rows))[rank]]
     label = f'sample {n:,}' if world==1 else f'sample {n:,}, process 1 of {world}'
-    with image_bar(sum(stop-first for first,stop in mine), how.steps, label, show and rank==0) as bar:
+    with image_bar(sum(stop-first for first,stop in mine), sampler.how.steps, label, show and rank==0) as bar:
         for first,stop in mine: writer.put(first, sampler(first, stop-first, bar).permute(0, 2, 3, 1).numpy())
     processes.wait()
     if rank==0: close_output(writer, plan, sampler.labels(0, n) if sampler.known else None)
