@@ -585,11 +585,12 @@ def pixel_presets()->dict: # name → `Config`
                   patch_bottleneck=128, class_tokens=32)
     jit = dataclasses.replace(alike, depths=(12,), skips=False, class_block=5)
     pixelu = dataclasses.replace(alike, depths=(4, 4, 4), shared_condition=True)
+    masked = dataclasses.replace(dinov2, layers='masked') # a plain projector hurts late in training (PixelREPA)
     image = Optim(prediction='data', times='logit_normal', time_mean=.8, time_std=.8, lr=2e-4, betas=(.9, .95),
                   batch_size=1024, warmup=6256, steps=250_000, averages=('0.9996',)) # 5 and 200 epochs of ImageNet
     return dict(
         jit_b=Config(Data(), jit, unaligned, image, fast), pixelu_b=Config(Data(), pixelu, unaligned, image, fast),
-        pixelu_b_repa=Config(Data(), pixelu, dinov2, image, fast))
+        pixelu_b_repa=Config(Data(), pixelu, masked, image, fast))
 
 def ladder_presets()->dict: # name → `Config`
     "Table 1 from below: DiT-XL/2, with skips, with downsampling; RoPE and SwiGLU make it `dit_down_xl_plain`."
