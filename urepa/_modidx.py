@@ -1294,6 +1294,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'urepa.nets.places.find_places': ('nets/places.html#find_places', 'urepa/nets/places.py'),
                                    'urepa.nets.places.find_prefix': ('nets/places.html#find_prefix', 'urepa/nets/places.py'),
                                    'urepa.nets.places.first_tensor': ('nets/places.html#first_tensor', 'urepa/nets/places.py'),
+                                   'urepa.nets.places.image_in': ('nets/places.html#image_in', 'urepa/nets/places.py'),
                                    'urepa.nets.places.image_size': ('nets/places.html#image_size', 'urepa/nets/places.py'),
                                    'urepa.nets.places.place_of': ('nets/places.html#place_of', 'urepa/nets/places.py'),
                                    'urepa.nets.places.read_output': ('nets/places.html#read_output', 'urepa/nets/places.py'),
