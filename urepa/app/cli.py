@@ -145,7 +145,7 @@ def patches_for(
 )->list[int]: # Patch sizes that divide it, the best first
     "Patches that leave about 8×8 tokens or more, then smaller and larger ones."
     short = min(sides(size))
-    fitting = [o for o in range(1, short//2+1) if divides(o, size)]
+    fitting = [o for o in range(1, max(1, short//2)+1) if divides(o, size)]
     best = usual*max(1, short//64)
     return sorted(fitting, key=lambda o: (abs(o-best), o))
 
@@ -223,7 +223,9 @@ def prepare(
     from urepa.data.prepare import prepare as make
     from urepa.data.sources import left_out
     from urepa.processes import Processes
+    require(out, '--out is empty; give a folder for the store')
     out = local_folder(out)
+    require(not out.is_file(), f'{out} is a file; give a folder for the store')
     if size is not None: recipe = dataclasses.replace(recipe, image_size=size)
     if recipe.teacher=='none': recipe = dataclasses.replace(recipe, teacher='')
     source = open_source(images, select, streaming)

@@ -12,7 +12,7 @@ __all__ = ['split_names', 'system_names', 'no_pictures', 'path_columns', 'label_
            'Columns', 'pick_column', 'columns', 'StreamReader', 'open_dataset', 'stored_labels', 'dataset_source']
 
 # %% ../../nbs/data/09_sources.ipynb #5c3ed5de
-import csv,functools,hashlib,io,json,os,re,tarfile,unicodedata
+import csv,functools,hashlib,io,json,os,re,tarfile,unicodedata,zipfile
 from collections import Counter
 from collections.abc import Callable,Iterable
 from dataclasses import dataclass,field
@@ -262,7 +262,8 @@ def read_list(
 )->list[Found]: # `place` is `None`
     "What a list says of each image."
     file = Path(file)
-    require(file.is_file(), f'{file} does not exist; give a CSV or JSON file of paths and labels with --labels')
+    wrong = 'is a folder' if file.is_dir() else 'does not exist'
+    require(file.is_file(), f'{file} {wrong}; give a CSV or JSON file of paths and labels with --labels')
     try:
         text = file.read_text(encoding='utf-8-sig')
         table = file.suffix.lower() in ('.csv', '.tsv', '.txt')
@@ -294,7 +295,7 @@ def by_list(
     for k,o in enumerate(rows):
         beside = os.path.relpath(here/o.path, root.resolve()).replace(os.sep, '/')
         for path in (o.path, beside): table.setdefault(path, k)
-    twice = next((o for o in rows if rows[table[o.path]].mark!=o.mark), None)
+    twice = next((o for k,o in enumerate(rows) if table[o.path]!=k and rows[table[o.path]].mark!=o.mark), None)
     require(twice is None or select.unlabelled, f'{select.labels} gives {twice and twice.path} two labels, '
             f'{twice and rows[table[twice.path]].mark!r} and {twice and twice.mark!r}; keep one row for each image')
     used,kept = set(),[]
@@ -423,6 +424,10 @@ def tar_members(
     path:Path, # An uncompressed tar file
 )->list: # `TarInfo` of its files
     "The files in a tar file; `UserError` where it is cut short."
+    kind = path.suffix.lower()
+    require(not is_image(path.name), f'{path} is one picture; give the folder that holds it')
+    require(kind not in ('.parquet', '.arrow'), f'{path} is a file of a data set; give hf:{path.parent}')
+    require(not zipfile.is_zipfile(path), f'{path} is a ZIP file; unpack it, and give the folder')
     try:
         with tarfile.open(path, 'r:') as tar: members = [o for o in tar if o.isfile()]
     except tarfile.TarError as e:
@@ -440,7 +445,7 @@ def tar_samples(
     "Members that belong together: the key ends at the first dot of a name."
     samples = {}
     for o in members:
-        path = o.name.removeprefix('./')
+        path = '/'.join(part for part in o.name.split('/') if part not in ('', '.', '..')) # nothing is unpacked
         if any(is_hidden(part) for part in path.split('/')): left['hidden or system'] += 1
         else:
             folder,slash,base = path.rpartition('/')
@@ -602,6 +607,7 @@ def open_dataset(
     try: data = load_from_disk(name) if kept else load_dataset(name, config, split=split, streaming=streaming)
     except Exception as e: # of any of the libraries below
         reason = ' '.join(str(e).split())[:300] or type(e).__name__
+        if isinstance(e, IndexError): reason = 'it holds no rows'
         remedy = 'give the name of one on the hub, or a folder of Parquet, Arrow or image files'
         if 'onfig' in reason: remedy = 'choose one with --config-name'
         elif 'split' in reason.lower(): remedy = 'choose one with --split'
