@@ -202,7 +202,8 @@ def no_grid(
     if output is None: return 'puts out no tensor, so it has no grid'
     shape = list(output.shape)
     if output.ndim!=3: return f'puts out {shape}, which has no grid'
-    return f"puts out {shape}, and {shape[1]} tokens fill no grid of the image's proportions, with a prefix or without"
+    return (f"puts out {shape}, and {shape[1]} tokens fill no grid of the image's proportions, alone or behind a few "
+            'in front (prefix=… says how many these are)')
 
 @patch
 def make_projector(self:Aligner,

@@ -21,7 +21,7 @@ from inspect import cleandoc,signature
 from pathlib import Path
 from typing import Annotated,Any,Literal
 from ..config import Config,Reading,Sampling,Selection,field_names,field_value,from_dict,preset,presets
-from ..config import differences,drawing,drawing_words,replace_fields
+from ..config import differences,drawing,drawing_words,fast_sampling,replace_fields
 from ..core import UserError,as_size,cache_folder,divides,nearest,package_version,provenance,read_json,read_size
 from ..core import remedy,require,sha256,sides,size_words,write_json
 
@@ -145,7 +145,7 @@ def patches_for(
 )->list[int]: # Patch sizes that divide it, the best first
     "Patches that leave about 8×8 tokens or more, then smaller and larger ones."
     short = min(sides(size))
-    fitting = [o for o in range(1, short//2+1) if divides(o, size)]
+    fitting = [o for o in range(1, max(1, short//2)+1) if divides(o, size)]
     best = usual*max(1, short//64)
     return sorted(fitting, key=lambda o: (abs(o-best), o))
 
@@ -223,7 +223,9 @@ def prepare(
     from urepa.data.prepare import prepare as make
     from urepa.data.sources import left_out
     from urepa.processes import Processes
+    require(out, '--out is empty; give a folder for the store')
     out = local_folder(out)
+    require(not out.is_file(), f'{out} is a file; give a folder for the store')
     if size is not None: recipe = dataclasses.replace(recipe, image_size=size)
     if recipe.teacher=='none': recipe = dataclasses.replace(recipe, teacher='')
     source = open_source(images, select, streaming)
@@ -268,14 +270,16 @@ def sample(
     out:Path, # A file that ends in .npz (ADM's form) or .png (one sheet), or a folder for PNG files
     count:int=5000, # How many images
     step:int|None=None, # Checkpoint; the newest by default
+    fast:bool=False, # As fast as a GPU can: --precision bfloat16 --compile --tf32
     how:Sampling=Sampling(), # How images are drawn
 ):
     """Sample images of a run; repeat the command to continue.
 
-    On eight GPUs: torchrun --standalone --nproc_per_node 8 -m urepa sample RUN --count 50000 --out samples.npz
+    On eight GPUs: torchrun --standalone --nproc_per_node 8 -m urepa sample RUN --count 50000 --fast --out samples.npz
     """
     from urepa.processes import Processes
     from urepa.score.draw import sample_files
+    if fast: how = dataclasses.replace(how, **fast_sampling)
     processes = Processes(how.device, timedelta(days=7))
     try:
         with processes.name_lost_peer(): sample_files(run, out, count, how, step, processes=processes)
@@ -325,6 +329,7 @@ def evaluate(
     out:Path|None=None, # JSON file for the result
     statistics:Path|None=None, # .npz file: store the statistics of these images as a reference, and do not score them
     size:int|tuple[int, int]|None=None, # Cut the images of --statistics to this size first, as prepare cuts
+    fast:bool=False, # Draw as fast as a GPU can: --precision bfloat16 --compile --tf32
     how:Sampling=Sampling(), # How a run's images are drawn; its device also for the nets
 ):
     """Score samples against real images, beside what real images score.
@@ -350,6 +355,7 @@ def evaluate(
     from urepa.score.image_files import CutImages,open_samples
     from urepa.training.run import Run
     run = Run.is_run(samples)
+    if fast: how = dataclasses.replace(how, **fast_sampling)
     require(size is None or statistics is not None, '--size cuts the images of --statistics; a reference is cut to the '
             'size of the samples anyway: leave it out')
     require(reading==Reading() or reference!='fashion' or size is not None,

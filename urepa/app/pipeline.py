@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from diffusers import DiffusionPipeline,ImagePipelineOutput
 from huggingface_hub import snapshot_download
 from PIL import Image
@@ -29,6 +30,7 @@ from ..nets.unet import UNet
 from ..score.draw import codec_of,record_name,solver_of
 from ..score.evaluate import markdown_table,or_dash,reference_name,score_table
 from ..training.checkpoint import put_in_place,seal
+from ..tensors import as_os_error
 from ..training.run import Loaded,Run
 
 # %% ../../nbs/app/64_pipeline.ipynb #c1bb4b74
@@ -316,5 +318,6 @@ def export(
         write_json(partial/record_name, dict(config=to_dict(config), step=loaded.step, versions=run.versions))
         seal(partial)
         put_in_place(partial, folder)
+    except SafetensorError as e: raise as_os_error(e) from e # of diffusers, where a disk is full
     finally: shutil.rmtree(partial, ignore_errors=True)
     return folder

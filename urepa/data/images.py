@@ -249,8 +249,9 @@ def path_source(
     select:Selection, # Which images, and their classes
 )->Source:
     "A source that lies on the disk."
-    path = Path(name)
+    path = Path(name.removeprefix('file://'))
     choices = "give a folder, a tar file, hf:NAME for a Hugging Face data set, or 'fashion'"
+    require(name.strip(), f'the name of the images is empty; {choices}')
     require(path.exists(), f'{name} does not exist; {choices}')
     if path.is_file() and path.suffix.lower() in list_suffixes:
         require(not select.labels, f'{name} and --labels {select.labels} are two lists; give the folder of the images')

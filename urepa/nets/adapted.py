@@ -14,7 +14,7 @@ from torch import Tensor,nn
 from torch.utils._pytree import tree_map_only
 from ..config import Config,Model
 from ..core import as_size,divides,fitting_size,require,sides,size_words
-from .places import Place,example_of,find_module,find_places,first_tensor,read_output
+from .places import Place,example_of,find_module,find_places,first_tensor,image_in,read_output
 
 # %% ../../nbs/nets/24_adapted.ipynb #2e7fbed1
 class Heard:
@@ -148,9 +148,12 @@ def adapt(
 )->AdaptedNetwork:
     "A network as a `Network`, to be looked into."
     if example is None: example = example_of(net)
-    given = isinstance(example, (Mapping, tuple)) and len(example)>=2
-    require(given, f'what a {type(net).__name__} takes is not known; give example=(x, t, …), the arguments of one call')
-    first = next(iter(example.values())) if isinstance(example, Mapping) else example[0]
+    first,kind = image_in(example),type(net).__name__
+    require(first is not None, f'what a {kind} takes is not known; give example=(x, t, …), the arguments of one call')
+    plain = isinstance(example, (Mapping, tuple)) and len(example)>=2
+    leading = plain and (next(iter(example.values())) if isinstance(example, Mapping) else example[0]) is first
+    require(call is not None or leading, f'the example of a {kind} does not begin with image and time; '
+            'say how it is called: call=lambda net, x, t, y: …')
     return AdaptedNetwork(net, call or call_like(example), first.shape[1], image_size=tuple(first.shape[2:]),
                           n_classes=1, example=example)
 

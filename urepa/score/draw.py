@@ -4,17 +4,19 @@
 
 # %% auto #0
 __all__ = ['rows', 'record_name', 'drawn_labels', 'codec_of', 'pipeline_config', 'load_published', 'load_drawn', 'with_options',
-           'spacing', 'solver_of', 'check_sampling', 'drawn_kind', 'Inputs', 'Sampler', 'draw', 'stretches', 'shares',
-           'sample_files']
+           'spacing', 'solver_of', 'check_sampling', 'drawn_kind', 'Inputs', 'tf32', 'Sampler', 'stretches', 'shares',
+           'stretch', 'draw', 'sample_files']
 
 # %% ../../nbs/score/56_draw.ipynb #f47c23e3
 import dataclasses,itertools,json,sys
+from contextlib import contextmanager,nullcontext
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from ..config import Config,Model,Sampling,drawing,drawing_words,from_dict,set_fields,settled,to_dict
 from ..core import nearest,provenance,read_json,require,sha256,sides
@@ -162,6 +164,17 @@ class Inputs(NamedTuple):
     images:Tensor # Clean, uint8 `[n c h w]`
     condition:Tensor # `[n k h w]`
 
+@contextmanager
+def tf32(
+    on:bool, # Whether float32 products are rounded; as it was by default
+):
+    "Products of a GPU in TF32 for a while."
+    matmul = torch.backends.cuda.matmul
+    before = matmul.allow_tf32
+    matmul.allow_tf32 = on or before
+    try: yield
+    finally: matmul.allow_tf32 = before
+
 class Sampler:
     "A run and how to draw from it; `sampler(first, count)` draws."
     def __init__(self,
@@ -225,7 +238,8 @@ class Sampler:
     )->Tensor: # uint8 `[count c h w]`
         "Draw images; a run with a task restores the embedded test images of these numbers."
         condition = self.inputs(first, count).condition if self.task else None
-        return to_u8(self.answer(self.labels(first, count), condition, first, show=show))
+        with tf32(self.how.tf32):
+            return to_u8(self.answer(self.labels(first, count), condition, first, show=show))
 
     def answer(self,
         labels:Tensor, # Of the images, `[n]`
@@ -269,18 +283,6 @@ class Sampler:
             decoder=decoder, **self.weak_record, config=to_dict(self.config), provenance=provenance())
         return json.loads(json.dumps(record))
 
-def draw(
-    run:str|Path|Loaded, # As `Sampler`
-    count:int, # How many images
-    step:int|None=None, # Checkpoint; the newest by default
-    show:bool=False, # Progress bar
-    **how, # Fields of `Sampling`
-)->tuple: # uint8 images `[n c h w]`, and the labels asked for `[n]` (`None` where the run knows no labels)
-    "Sample images of a run into memory."
-    require(count>0, f'{count} images were asked for; ask for at least one')
-    sampler = Sampler(run, with_options(Sampling(), how), step)
-    return sampler(0, count, show),sampler.labels(0, count) if sampler.known else None
-
 # %% ../../nbs/score/56_draw.ipynb #3488edc8
 def stretches(
     numbers:list[int], # Rising
@@ -300,6 +302,37 @@ def shares(
 )->list[list[range]]: # For each process, the ranges it draws one after another
     "Divide passes among processes: contiguous ranges, no longer than a batch."
     return [stretches(o.tolist(), largest) for o in np.array_split(np.array(missing, dtype=int), world)]
+
+def stretch(
+    count:int, # Images of a set
+    rank:int=0, # A process
+    world:int=1, # Of how many
+)->range: # Numbers of images
+    "What a process draws of a set that nobody has begun."
+    mine = shares(list(range(-(-count//rows))), world, count)[rank]
+    return range(mine[0].start*rows, min(count, mine[0].stop*rows)) if mine else range(0)
+
+def draw(
+    run:str|Path|Loaded, # As `Sampler`
+    count:int, # How many images
+    step:int|None=None, # Checkpoint; the newest by default
+    show:bool=False, # Progress bar
+    processes:Processes|None=None, # Those that draw a share each
+    **how, # Fields of `Sampling`
+)->tuple: # uint8 images `[n c h w]`, and the labels asked for `[n]` (`None` where the run knows no labels)
+    "Sample images of a run into the memory of the first process; the others return `None` and `None`."
+    require(count>0, f'{count} images were asked for; ask for at least one')
+    alone = processes is None or processes.world==1
+    mine = stretch(count) if alone else stretch(count, processes.rank, processes.world)
+    with nullcontext() if alone else processes.together():
+        sampler = Sampler(run, with_options(Sampling(), how), step, processes)
+        images = sampler(mine.start, len(mine), show) if mine else torch.empty(0, *sampler.shape, dtype=torch.uint8)
+    if not alone:
+        parts = [None]*processes.world if processes.main else None
+        dist.gather_object(images, parts, group=processes.group)
+        if not processes.main: return None,None
+        images = torch.cat(parts)
+    return images,sampler.labels(0, count) if sampler.known else None
 
 def sample_files(
     run:str|Path, # Run folder

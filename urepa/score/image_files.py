@@ -386,6 +386,17 @@ class Images:
                 raise UserError(f'{self.source} cannot be read as images ({e}); '
                     'a file is truncated or damaged: write it again') from e
 
+    def numbered(self,
+        size:int=64, # Images in a batch
+        rank:int=0, # This process
+        world:int=1, # Processes; each takes one batch in so many
+    ): # Yields pairs: number of the first image, uint8 `[b c h w]`
+        "The batches of one process."
+        first = rank*size
+        for x in self.batches(size, rank, world):
+            yield first,x
+            first += world*size
+
     def checksum(self)->str: # 64 hexadecimal digits
         "Of the file; of names and contents of all files in a folder; of the bytes of a tensor."
         if isinstance(self.source, Tensor): return new_sha256(self.source.contiguous().numpy().tobytes()).hexdigest()
