@@ -766,6 +766,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'urepa.data.prepare.Prepare.pictures': ('data/prepare.html#prepare.pictures', 'urepa/data/prepare.py'),
                                     'urepa.data.prepare.Prepare.shard': ('data/prepare.html#prepare.shard', 'urepa/data/prepare.py'),
                                     'urepa.data.prepare.Recipe': ('data/prepare.html#recipe', 'urepa/data/prepare.py'),
+                                    'urepa.data.prepare.Recipe.__post_init__': ( 'data/prepare.html#recipe.__post_init__',
+                                                                                 'urepa/data/prepare.py'),
                                     'urepa.data.prepare.captioned': ('data/prepare.html#captioned', 'urepa/data/prepare.py'),
                                     'urepa.data.prepare.check_counts': ('data/prepare.html#check_counts', 'urepa/data/prepare.py'),
                                     'urepa.data.prepare.check_plan': ('data/prepare.html#check_plan', 'urepa/data/prepare.py'),
