@@ -1,7 +1,7 @@
 # Every target makes .venv and installs into it what it needs; a second run reuses what stands.
 # PYTHON=/path/to/python chooses the interpreter that .venv is made with.
 .DEFAULT_GOAL := help
-.PHONY: help demo bench gpu test kills saves votes merges listing traffic faults export pages readme docs preview dev clean
+.PHONY: help demo bench gpu test kills saves votes merges listing traffic engines faults export pages readme docs preview dev clean
 bin := .venv/bin
 JOBS ?= logical
 
@@ -47,6 +47,10 @@ listing: ## measure memory and time of listing one and five million images
 traffic: ## time what follows the backward pass: clipping, AdamW, averages; ARGS="--device cuda" on a GPU
 	@.ci/install dev
 	@$(bin)/python tests/traffic.py --out data/results/traffic.json $(ARGS)
+
+engines: ## compare the reading of a far store with litdata and mosaicml-streaming, where they are installed
+	@.ci/install dev
+	@$(bin)/python tests/engines.py --out data/results/engines.json $(ARGS)
 
 faults:  ## put faults into the mathematics and list those that nothing notices; ARGS="--sample 30" is shorter, "--out FILE" goes on
 	@.ci/install dev

@@ -35,7 +35,8 @@ class Entries(list):
 def scandir(names, root):
     "Classes of ImageNet's kind, so many names in all."
     def scan(folder):
-        if str(folder)==str(root): return Entries(Entry(folder, f'n{k:08d}', True) for k in range(names//images_of_a_class))
+        classes = range(names//images_of_a_class)
+        if str(folder)==str(root): return Entries(Entry(folder, f'n{k:08d}', True) for k in classes)
         mark = Path(folder).name
         return Entries(Entry(folder, f'{mark}_{k:06d}.JPEG', False) for k in range(images_of_a_class))
     return scan

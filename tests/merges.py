@@ -76,7 +76,8 @@ def measure(world):
         assert not any(os.waitpid(o, 0)[1] for o in children), f'{world} processes failed'
         told = [json.loads((Path(folder)/str(o)).read_text()) for o in range(world)]
     each = {k:[o[k] for o in told] for k in told[0]}
-    return dict(world=world, **{f'{k}_{what}':f(v) for k, v in each.items() for what, f in (('most', max), ('sum', sum))})
+    found = {f'{k}_{what}':f(v) for k, v in each.items() for what, f in (('most', max), ('sum', sum))}
+    return dict(world=world, **found)
 
 if __name__=='__main__':
     parser = argparse.ArgumentParser()

@@ -285,3 +285,22 @@ def test_no_bar_in_a_log(inside, tmp_path): # noqa: F811
     said = inside('train', 'tiny', '--out', 'run').stderr
     lines = [o for o in said.splitlines() if o.startswith('train:')]
     assert '\r' not in said and 1<=len(lines)<=3 and lines[-1].startswith('train: 100 %'), said
+
+def test_captions_of_a_list(inside, tmp_path): # noqa: F811
+    folders(tmp_path/'images', '1.png', '2.png')
+    (tmp_path/'list.csv').write_text('path,label,caption\n1.png,cat,a cat\n2.png,dog,\n')
+    prepare(inside.good, 'images --labels list.csv')
+    rows = Store(tmp_path/'store').read(range(2), ('index', 'caption'))
+    assert dict(zip(rows['index'].tolist(), unpack_captions(rows['caption'])))=={0:'a cat', 1:''}
+
+def test_white_as_a_file_tells_it():
+    from types import SimpleNamespace
+
+    from urepa.data.images import told_white
+    told = [told_white(SimpleNamespace(tag_v2=o)) for o in ({258:(12,)}, {281:(1023,)}, {258:16}, {})]
+    assert told==[4095, 1023, None, None]
+
+@pytest.mark.parametrize('mode, value', [('La', (64, 128)), ('RGBa', (64, 64, 64, 128))])
+def test_colours_multiplied_by_their_alpha(mode, value):
+    from urepa.data.images import upright
+    assert abs(np.asarray(upright(Image.new(mode, (2, 2), value), grey=True)).mean()-191)<=2 # half of 128, half white

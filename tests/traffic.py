@@ -1,4 +1,4 @@
-"""What the end of a step costs beside the network: clipping, AdamW, and an average, in three passes over memory or in one.
+"""What the end of a step costs beside the network: clipping, AdamW, an average in three passes over memory or in one.
 
     python tests/traffic.py --out data/results/traffic.json        what the page on averages shows; `make traffic`
 

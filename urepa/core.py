@@ -95,7 +95,9 @@ def remedy(
     e:OSError, # From anything that writes
 )->str: # Starts with `'; '`; empty for other errors
     "Why a file could not be written, and what to do."
-    return f'; {remedies[e.errno]}' if e.errno in remedies else ''
+    cut = e.errno is None and ' requested and ' in str(e) # NumPy says so many bytes were written, and no number
+    code = errno.ENOSPC if cut else e.errno
+    return f'; {remedies[code]}' if code in remedies else ''
 
 not_offered = errno.EINVAL,errno.ENOTSUP,errno.ENOSYS,errno.EBADF,errno.EACCES,errno.EPERM
 

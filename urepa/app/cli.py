@@ -21,7 +21,7 @@ from inspect import cleandoc,signature
 from pathlib import Path
 from typing import Annotated,Any,Literal
 from ..config import Config,Reading,Sampling,Selection,field_names,field_value,from_dict,preset,presets
-from ..config import differences,drawing,drawing_words,replace_fields
+from ..config import differences,drawing,drawing_words,fast_sampling,replace_fields
 from ..core import UserError,as_size,cache_folder,divides,nearest,package_version,provenance,read_json,read_size
 from ..core import remedy,require,sha256,sides,size_words,write_json
 
@@ -270,14 +270,16 @@ def sample(
     out:Path, # A file that ends in .npz (ADM's form) or .png (one sheet), or a folder for PNG files
     count:int=5000, # How many images
     step:int|None=None, # Checkpoint; the newest by default
+    fast:bool=False, # As fast as a GPU can: --precision bfloat16 --compile --tf32
     how:Sampling=Sampling(), # How images are drawn
 ):
     """Sample images of a run; repeat the command to continue.
 
-    On eight GPUs: torchrun --standalone --nproc_per_node 8 -m urepa sample RUN --count 50000 --out samples.npz
+    On eight GPUs: torchrun --standalone --nproc_per_node 8 -m urepa sample RUN --count 50000 --fast --out samples.npz
     """
     from urepa.processes import Processes
     from urepa.score.draw import sample_files
+    if fast: how = dataclasses.replace(how, **fast_sampling)
     processes = Processes(how.device, timedelta(days=7))
     try:
         with processes.name_lost_peer(): sample_files(run, out, count, how, step, processes=processes)
@@ -327,6 +329,7 @@ def evaluate(
     out:Path|None=None, # JSON file for the result
     statistics:Path|None=None, # .npz file: store the statistics of these images as a reference, and do not score them
     size:int|tuple[int, int]|None=None, # Cut the images of --statistics to this size first, as prepare cuts
+    fast:bool=False, # Draw as fast as a GPU can: --precision bfloat16 --compile --tf32
     how:Sampling=Sampling(), # How a run's images are drawn; its device also for the nets
 ):
     """Score samples against real images, beside what real images score.
@@ -352,6 +355,7 @@ def evaluate(
     from urepa.score.image_files import CutImages,open_samples
     from urepa.training.run import Run
     run = Run.is_run(samples)
+    if fast: how = dataclasses.replace(how, **fast_sampling)
     require(size is None or statistics is not None, '--size cuts the images of --statistics; a reference is cut to the '
             'size of the samples anyway: leave it out')
     require(reading==Reading() or reference!='fashion' or size is not None,

@@ -338,6 +338,7 @@ class LookAhead:
         first,last = [epoch*len(order)+order.at(epoch, o) for o in (k*size, (k+1)*size-1)]
         part,held = (rank, world),self.needed.get((rank, world), {})
         if self.at.get(part)==(first, last): return
+        if not self.at: self.store.files.sweep()
         self.at[part] = first,last
         before = max((o for o in held if o<first and held[o]), default=first) # another process may still read it
         needed = {o:held.get(o) or self.own(o, rank, world) for o in range(before, last+2)}
@@ -407,6 +408,16 @@ class TrainingData:
         return told and (f'{self.data.name}: {told}; prepare it again (urepa prepare permutes the images), '
                          'or raise data.window')
 
+    def others(self,
+        index:Tensor, # Images, `[b]`
+    )->Tensor: # `[b]`
+        "Images whose tokens are shown in place of the own ones, always the same; with windows, of the same shard."
+        if not isinstance(self.order, Windows): return (index+len(self)//2)%len(self)
+        starts = self.order.starts
+        shard = torch.bucketize(index, starts, right=True)-1
+        first,size = starts[shard],starts.diff()[shard]
+        return first+(index-first+size//2)%size
+
     def draw(self,
         index:Tensor, # Images of this part, `[b]`
         step:int, # Counted from 0
@@ -436,7 +447,7 @@ class TrainingData:
         rows = self.data.read(index, ('moments', 'label', *stored, *(() if seen else names)))
         y = rows['label'].clone()
         if self.shown is not None: y[~self.shown[index]] = o.model.n_classes
-        if o.align.shuffle_teacher and names: rows = dict(rows, **self.data.read((index+len(self)//2)%len(self), names))
+        if o.align.shuffle_teacher and names: rows = dict(rows, **self.data.read(self.others(index), names))
         z = None
         if names and not seen: z = self.data.tokens({k:to_device(v, self.device) for k,v in rows.items()})
         moments = to_device(rows['moments'], self.device)

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['rows', 'record_name', 'drawn_labels', 'codec_of', 'pipeline_config', 'load_published', 'load_drawn', 'with_options',
-           'spacing', 'solver_of', 'check_sampling', 'drawn_kind', 'Inputs', 'Sampler', 'stretches', 'shares',
+           'spacing', 'solver_of', 'check_sampling', 'drawn_kind', 'Inputs', 'tf32', 'Sampler', 'stretches', 'shares',
            'stretch', 'draw', 'sample_files']
 
 # %% ../../nbs/score/56_draw.ipynb #f47c23e3
 import dataclasses,itertools,json,sys
-from contextlib import nullcontext
+from contextlib import contextmanager,nullcontext
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -164,6 +164,17 @@ class Inputs(NamedTuple):
     images:Tensor # Clean, uint8 `[n c h w]`
     condition:Tensor # `[n k h w]`
 
+@contextmanager
+def tf32(
+    on:bool, # Whether float32 products are rounded; as it was by default
+):
+    "Products of a GPU in TF32 for a while."
+    matmul = torch.backends.cuda.matmul
+    before = matmul.allow_tf32
+    matmul.allow_tf32 = on or before
+    try: yield
+    finally: matmul.allow_tf32 = before
+
 class Sampler:
     "A run and how to draw from it; `sampler(first, count)` draws."
     def __init__(self,
@@ -227,7 +238,8 @@ class Sampler:
     )->Tensor: # uint8 `[count c h w]`
         "Draw images; a run with a task restores the embedded test images of these numbers."
         condition = self.inputs(first, count).condition if self.task else None
-        return to_u8(self.answer(self.labels(first, count), condition, first, show=show))
+        with tf32(self.how.tf32):
+            return to_u8(self.answer(self.labels(first, count), condition, first, show=show))
 
     def answer(self,
         labels:Tensor, # Of the images, `[n]`

@@ -726,6 +726,11 @@ class Drawn(Images):
             dist.recv(own, rank, group=self.processes.group)
         return None if self.rank else own
 
+    def joined(self)->Tensor|None: # uint8 `[n c h w]`; `None` in all processes but the first
+        "All images, sent to the first process; all processes call it."
+        parts = [self.passed(rank, 0, len(o)) for rank,o in enumerate(self.stretches) if len(o)]
+        return None if self.rank else torch.cat(parts)
+
     def checksum(self)->str|None: # 64 hexadecimal digits; `None` in all processes but the first
         "Of the bytes of all, which the first process reads as they come; all processes call it."
         digest,size = new_sha256(),max(1, 2**26//math.prod(self.shape))
@@ -763,12 +768,13 @@ def score_run(
         references = [open_reference(reference, net, sampler.shape, reading) for net in nets or fashion_nets()]
         images = Drawn(sampler, count, show, processes)
     labels = sampler.labels(0, count) if sampler.known else None
+    whole = images.joined() if sampler.task else None # a few thousand test images
     result = score_images(images, labels, references, nets=nets, keep=keep, show=show, processes=processes,
         metrics=tuple(metrics))
     if result is None: return None
     result = dict(step=sampler.step, sampling=sampling_record(count, sampler.how), **result)
     result['samples']['made'] = {k:v for k,v in sampler.record().items() if k not in ('config', 'provenance')}
-    if sampler.task: result['restored'] = restored_scores(sampler, images.source)
+    if sampler.task: result['restored'] = restored_scores(sampler, whole)
     try: Run(run).add_score(result)
     except OSError as e: # hours of drawing are not lost for a folder that cannot be written
         print(f'{run}: the score is not kept ({e}){remedy(e)}', file=sys.stderr)
