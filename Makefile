@@ -1,7 +1,7 @@
 # Every target makes .venv and installs into it what it needs; a second run reuses what stands.
 # PYTHON=/path/to/python chooses the interpreter that .venv is made with.
 .DEFAULT_GOAL := help
-.PHONY: help demo bench gpu test kills votes faults export pages readme docs preview dev clean
+.PHONY: help demo bench gpu test kills saves votes merges listing traffic engines faults export pages readme docs preview dev clean
 bin := .venv/bin
 JOBS ?= logical
 
@@ -28,9 +28,29 @@ kills:   ## kill a training run at random moments, sixty times, and see that not
 	@.ci/install dev
 	@$(bin)/python tests/kills.py --kills 60 --out data/results/kills.json $(ARGS)
 
+saves:   ## measure how long a step stands still for a checkpoint, whole and split over two processes
+	@.ci/install dev
+	@$(bin)/python tests/saves.py --out data/results/saves.json $(ARGS)
+
 votes:   ## measure what it costs 2, 8 and 16 processes to ask at every step whether the run shall stop
 	@.ci/install dev
 	@$(bin)/python tests/votes.py --out data/results/votes.json $(ARGS)
+
+merges:  ## measure the memory in which 2, 4 and 8 processes bring together what they have seen of images
+	@.ci/install dev
+	@$(bin)/python tests/merges.py --out data/results/merges.json $(ARGS)
+
+listing: ## measure memory and time of listing one and five million images
+	@.ci/install dev
+	@$(bin)/python tests/listing.py --out data/results/listing.json $(ARGS)
+
+traffic: ## time what follows the backward pass: clipping, AdamW, averages; ARGS="--device cuda" on a GPU
+	@.ci/install dev
+	@$(bin)/python tests/traffic.py --out data/results/traffic.json $(ARGS)
+
+engines: ## compare the reading of a far store with litdata and mosaicml-streaming, where they are installed
+	@.ci/install dev
+	@$(bin)/python tests/engines.py --out data/results/engines.json $(ARGS)
 
 faults:  ## put faults into the mathematics and list those that nothing notices; ARGS="--sample 30" is shorter, "--out FILE" goes on
 	@.ci/install dev

@@ -73,6 +73,13 @@ mistakes = {
     'timing no images': ('bench --batch 0 --out run', '--batch is 0'),
     'scoring no images': ('demo --count 0 --out run', '0 images'),
     'no such weights': ('evaluate file --features inception --weights nofile.pth', 'nofile.pth does not exist'),
+    'an early head without a middle': ('train tiny --out run --model.depths 4 --model.early-block middle',
+                                       'no middle whose end'),
+    'an early head behind the last block': ('train tiny --out run --model.early-block 4', 'the final layer itself'),
+    'attention that is none': ('train tiny --out run --model.attention far-2', "unknown attention 'far-2'"),
+    'a factor that fits no grid': ('train tiny --out run --model.scale 1.5', 'as 36×36'),
+    'tokens of no label': ('train tiny --out run --model.class-tokens 2 --data.labelled 0', 'no image has a label'),
+    'Muon for pieces of a matrix': ('train tiny --out run --optim.optimizer muon --run.fsdp', 'FSDP2 cuts'),
     'writing below a file': ('train tiny --out file/run', 'file'),
 }
 

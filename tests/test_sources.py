@@ -2,6 +2,7 @@
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -59,6 +60,8 @@ def make(kind, place):
         case 'loose':
             folders(place/kind, 'cat/a.png', 'b.png', 'c.png')
             (place/kind/'empty').mkdir()
+        case 'coco': folders(place/kind, 'train2017/cat/a.png', 'val2017/dog/b.png')
+        case 'texts': (folders(place/kind, 'cat/a.png', 'dog/.hidden.png')/'dog'/'about.md').write_text('dogs')
         case 'numbers': folders(place/kind, *[f'{k}/a.png' for k in (0, 1, 2, 10, 11)])
         case 'keys.tar': packed(place/kind, k0_jpg='', k0_json='{"kind": "cat"}', k1_jpg='', k1_json='{"kind": "dog"}')
         case 'masks.tar': packed(place/kind, k0_jpg='', k0_seg_png='', k0_cls='0', k1_jpg='', k1_seg_png='', k1_cls='3')
@@ -67,6 +70,8 @@ def make(kind, place):
         case 'float': deep(place/kind, .5, np.float32)
         case 'bytes in floats': deep(place/kind, 128, np.float32)
         case 'bytes in int32': deep(place/kind, 128, np.int32)
+        case '16 bits in int32': deep(place/kind, 128*257, np.int32)
+        case 'the other byte order': deep(place/kind, 128*257, '>u2')
         case '16 bits': deep(place/kind, 128*257, np.uint16, 'png')
         case '12 bits': deep(place/kind, 2055, np.uint16, 'png')
         case 'text':
@@ -75,6 +80,8 @@ def make(kind, place):
             about.add_text('workflow', 'x'*2_000_000, zip=True)
             picture(place/kind/'a'/'0.png', 128, pnginfo=about)
         case 'names': dataset(place/kind, image=[grey]*3, label=['10', 'b', '9'])
+        case 'no name': dataset(place/kind, image=[grey]*2, label=['cat', None])
+        case 'more labels': dataset(place/kind, image=[grey]*2, label=[0, 1], fine_label=[3, 2])
         case 'holes': dataset(place/kind, image=[grey]*3, label=[1, None, -1])
         case 'bare': dataset(place/kind, image=[grey]*3)
         case 'two': dataset(place/kind, image=[grey], mask_image=[grey], label=[0])
@@ -96,6 +103,11 @@ taken = { # kind, words → classes, labels, what the last lines tell
     'a field of json': ('keys.tar --label-column kind', ['cat', 'dog'], [0, 1], ''),
     'keys alone': ('keys.tar --unlabelled', ['image'], [0, 0], ''),
     'masks': ('masks.tar', ['0', '1', '2', '3'], [0, 3], '2 other images of a sample'),
+    'a mask by its name': ('masks.tar --image-column seg.png', ['0', '1', '2', '3'], [0, 3],
+                           '2 other images of a sample'),
+    'splits with years': ('coco --split val2017', ['dog'], [0], '1 in another split'),
+    'a folder without images': ('texts', ['cat'], [0], '1 hidden or system, 1 no image by name'),
+    'the other label column': ('hf:more\\ labels --label-column fine_label', ['0', '1', '2', '3'], [3, 2], ''),
     'two dots': ('dots.tar', ['0', '1', '2'], [2, 0], ''),
     'the named one of two': ('twice.tar --image-column png', ['0'], [0], '1 other images of a sample'),
     'labels by name': ('hf:names', ['9', '10', 'b'], [1, 2, 0], ''),
@@ -131,6 +143,9 @@ refused = { # kind, words → what the sentence names
     'no such split': ('splits --split vall', 'did you mean val'),
     'a split of nothing': ('loose --split val', 'leave --split out'),
     'keys are no labels': ('keys.tar', '2 of 2 images'),
+    'no such field of json': ('keys.tar --label-column breed', '--label-column'),
+    'two splits with years': ('coco', '--split'),
+    'a name that is none': ('hf:no\\ name', '1 of 2 images'),
     'which image': ('twice.tar', '--image-column'),
     'labels with none': ('hf:holes', '2 of 3 images'),
     'no label column': ('hf:bare', '--unlabelled'),
@@ -151,7 +166,7 @@ def test_refused(case, inside, tmp_path): # noqa: F811
     assert not (tmp_path/'store').exists()
 
 kinds = [('float', ''), ('bytes in floats', ''), ('bytes in int32', ''), ('16 bits', ''),
-         ('12 bits', '--white 4095'), ('text', '')]
+         ('16 bits in int32', ''), ('the other byte order', ''), ('12 bits', '--white 4095'), ('text', '')]
 
 @pytest.mark.parametrize('kind, words', kinds)
 def test_numbers(kind, words, inside, tmp_path): # noqa: F811
@@ -162,6 +177,19 @@ def test_numbers(kind, words, inside, tmp_path): # noqa: F811
 def test_numbers_that_nothing_explains(inside, tmp_path): # noqa: F811
     make('12 bits', tmp_path)
     assert '--white' in complaint(prepare(inside, '12\\ bits --tolerance 0'))
+
+@pytest.mark.parametrize('mode, size, words', [('L', 28, ['--grey']), ('RGB', 32, []), ('RGB', 64, []),
+                                               ('RGB', '24x40', [])])
+def test_the_command_that_prepare_ends_with(mode, size, words, inside, tmp_path): # noqa: F811
+    "As it is printed, but for the number of steps."
+    colours = {'L':9, 'RGB':(9, 99, 200)}
+    for k in range(8): picture(tmp_path/'images'/'abc'[k%3]/f'{k}.png', colours[mode], (70, 70), mode)
+    said = inside.good('prepare', '--images', 'images', '--out', 'a store', '--codec', 'pixels', '--teacher',
+                       'embedded', '--size', str(size), *words)
+    command = shlex.split(said.splitlines()[-1].removeprefix('train with: '))
+    assert command[:3]==['urepa', 'train', 'fashion'], command
+    inside.good(*command[1:], '--optim.steps', '1')
+    assert 'no guidance' in inside('sample', 'runs/a store', '--count', '2', '--steps', '1', '--out', 'x.npz').stderr
 
 def test_captions(inside, tmp_path): # noqa: F811
     make('captions', tmp_path)
@@ -257,3 +285,22 @@ def test_no_bar_in_a_log(inside, tmp_path): # noqa: F811
     said = inside('train', 'tiny', '--out', 'run').stderr
     lines = [o for o in said.splitlines() if o.startswith('train:')]
     assert '\r' not in said and 1<=len(lines)<=3 and lines[-1].startswith('train: 100 %'), said
+
+def test_captions_of_a_list(inside, tmp_path): # noqa: F811
+    folders(tmp_path/'images', '1.png', '2.png')
+    (tmp_path/'list.csv').write_text('path,label,caption\n1.png,cat,a cat\n2.png,dog,\n')
+    prepare(inside.good, 'images --labels list.csv')
+    rows = Store(tmp_path/'store').read(range(2), ('index', 'caption'))
+    assert dict(zip(rows['index'].tolist(), unpack_captions(rows['caption'])))=={0:'a cat', 1:''}
+
+def test_white_as_a_file_tells_it():
+    from types import SimpleNamespace
+
+    from urepa.data.images import told_white
+    told = [told_white(SimpleNamespace(tag_v2=o)) for o in ({258:(12,)}, {281:(1023,)}, {258:16}, {})]
+    assert told==[4095, 1023, None, None]
+
+@pytest.mark.parametrize('mode, value', [('La', (64, 128)), ('RGBa', (64, 64, 64, 128))])
+def test_colours_multiplied_by_their_alpha(mode, value):
+    from urepa.data.images import upright
+    assert abs(np.asarray(upright(Image.new(mode, (2, 2), value), grey=True)).mean()-191)<=2 # half of 128, half white

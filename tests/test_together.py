@@ -57,6 +57,18 @@ def halting(*said):
     Recorder.log_step = halt
     urepa_command(*said)
 
+def without_memory(*said):
+    "The command, whose first image does not fit into memory."
+    import torch
+
+    from urepa.score.draw import Sampler
+    call = Sampler.__call__
+    def fails(self, *args, **options):
+        Sampler.__call__ = call
+        raise torch.OutOfMemoryError('CUDA out of memory')
+    Sampler.__call__ = fails
+    urepa_command(*said)
+
 @pytest.fixture
 def stores(tmp_path):
     "Two small stores of unlike size, and two build files."
@@ -171,6 +183,28 @@ def test_one_that_dies_is_named_and_the_step_saved(ranks, tmp_path):
     told = [o.done(60) for o in forks[:2]]
     for o in told: assert o.returncode==1 and 'because process 3 of 3 has ended' in o.stderr, o.stderr
     assert kept(tmp_path)==[steps_logged(tmp_path)[-1]]
+
+@pytest.mark.parametrize('split', [False, True])
+def test_looking_is_shared_and_may_fail(ranks, tmp_path, split):
+    "One of two has no memory for its share of the first sheet: the run goes on. The second is that of one process."
+    from io import BytesIO
+
+    from urepa.data.images import image_grid
+    from urepa.score.draw import draw
+    more = ['--run.fsdp'] if split else []
+    forks = ranks(2, '--optim.steps', 6, '--run.sample-every', 3, *more, functions={1: without_memory})
+    told = [o.done(120) for o in forks]
+    assert [o.returncode for o in told]==[0, 0], told
+    assert 'step 3 could not be looked at (CUDA out of memory); the run goes on' in told[0].stderr, told[0].stderr
+    assert steps_logged(tmp_path)==list(range(1, 7))
+    [sheet] = (tmp_path/'run'/'samples').iterdir()
+    assert sheet.name=='0000006.png'
+    alone = BytesIO()
+    images, _ = draw(tmp_path/'run', 64, 6, solver='heun', steps=10, device='cpu') # as a sheet is drawn
+    image_grid(images, 8).save(alone, format='PNG')
+    assert sheet.read_bytes()==alone.getvalue()
+    pieces = list((tmp_path/'run'/'checkpoints'/'0000006'/'ema').glob('shard-*'))
+    assert len(pieces)==2*split
 
 torchrun = [scripts/'torchrun', '--standalone', '--nproc_per_node', 2, '--max-restarts', 1, '-m', 'urepa', *words]
 

@@ -65,6 +65,16 @@ def test_wheel(wheel, tmp_path):
     succeed(python, '-c', used, **here)
     assert 'encoder' in succeed(python.parent/'urepa', 'info', 'tiny', **here)
 
+def test_beside_the_clone(tmp_path):
+    "In the folder that holds a clone called urepa, that folder hides a package that only a finder knows."
+    clone = copy_to(tmp_path/'urepa')
+    made = f'from setuptools.build_meta import build_editable; build_editable({str(tmp_path)!r})'
+    succeed(scripts/'python', '-c', made, cwd=clone)
+    with zipfile.ZipFile(next(tmp_path.glob('*.whl'))) as made: made.extractall(site := tmp_path/'site')
+    code = f'import site; site.addsitedir({str(site)!r}); from urepa import fashion; print(len(fashion("test")[1]))'
+    here = {k:v for k,v in os.environ.items() if k!='PYTHONPATH'}
+    assert succeed(scripts/'python', '-c', code, cwd=tmp_path, env=here).split()==['10000']
+
 used = """
 from urepa import embedded_teacher, fashion, to_model
 from urepa.score.features import autoencoder, classifier

@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 _rooms = {
     'core': ['UserError'],
     'config': ['Config', 'Sampling', 'presets', 'preset', 'replace_fields'],
+    'data.tasks': ['Task', 'task_of'],
     'data.images': ['fashion', 'to_model'],
     'data.codecs': ['load_codec'],
     'data.teachers': ['load_teacher', 'embedded_teacher'],
@@ -33,6 +34,7 @@ _rooms = {
     'inside.cka': ['linear_cka'],
     'inside.probe': ['probe'],
     'app.pipeline': ['UREPAPipeline'],
+    'app.restore': ['restore'],
     'app.published': ['from_sit'],
 }
 _home = {name:room for room,names in _rooms.items() for name in names}

@@ -419,6 +419,7 @@ class Processes:
         self.world = int(os.environ.get('WORLD_SIZE', 1))
         self.accelerator = self.presence = None
         self.launcher = launcher_store()
+        self.timeout = timeout
         if self.world>1: self.connect(device, timeout)
         else: self.device = pick_device(device)
 
@@ -476,6 +477,12 @@ class Processes:
                 raise UserError(self.presence.farewell(self.presence.lost))
         work.wait()
 
+    def side_line(self): # A `DeviceMesh`; `None` for one process
+        "A further line between the CPUs, for a thread whose messages must not meet those of this one."
+        if self.world==1: return None
+        from torch.distributed.device_mesh import DeviceMesh
+        return DeviceMesh.from_group(dist.new_group(backend='gloo', timeout=self.timeout), 'cpu')
+
     def at(self,
         step:int, # Rises with the work, in the same way in all processes
         doing:str, # In words, after `has been`
@@ -488,6 +495,22 @@ class Processes:
     ):
         "`UserError` in all processes unless they hand in the same; it names who differs, and in what."
         if self.presence: self.presence.same(card)
+
+    @contextmanager
+    def together(self):
+        "An error in all processes where the work inside fails in one, so that no other waits for its part in vain."
+        if self.world==1:
+            yield
+            return
+        own,answers = None,[None]*self.world
+        try: yield
+        except Exception as e: own = e
+        failed = torch.tensor(float(own is not None))
+        self.finish(dist.all_reduce(failed, group=self.group, async_op=True))
+        if not failed: return
+        dist.all_gather_object(answers, own and (str(own) or type(own).__name__), group=self.group)
+        if own: raise own
+        raise UserError(next(o for o in answers if o))
 
     def broadcast(self,
         number:int, # Counts in the main process only

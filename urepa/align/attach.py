@@ -13,7 +13,7 @@ from fastcore.basics import patch
 from torch import Tensor,nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from .objective import Aligned,Term,schedules,summands,teacher_side,terms_of
-from .project import Projector,projector_of
+from .project import Projector,lots_of,projector_of
 from .token import shuffled_gap
 from ..config import Align
 from ..core import nearest,require,sides
@@ -23,7 +23,6 @@ from ..data.teachers import TeacherLike,load_teacher
 from ..machine import generator,seeded
 from ..nets.places import Read,dry_run,example_of,find_module,find_prefix,first_tensor,image_size,read_output
 from ..nets.places import unwrap
-
 
 # %% ../../nbs/align/46_attach.ipynb #7ea37484
 def in_backward()->bool:
@@ -203,7 +202,8 @@ def no_grid(
     if output is None: return 'puts out no tensor, so it has no grid'
     shape = list(output.shape)
     if output.ndim!=3: return f'puts out {shape}, which has no grid'
-    return f"puts out {shape}, and {shape[1]} tokens fill no grid of the image's proportions, with a prefix or without"
+    return (f"puts out {shape}, and {shape[1]} tokens fill no grid of the image's proportions, alone or behind a few "
+            'in front (prefix=… says how many these are)')
 
 @patch
 def make_projector(self:Aligner,
@@ -282,8 +282,9 @@ def share(self:Aligner,
     like:Tensor, # Tokens of the batch, `[b n d]`
 )->Tensor: # λ(t)/λ, `[b]`, fp32
     "How much each image counts."
-    timeless = self.align.schedule=='constant' and not self.align.time_aware
-    require(t is not None or timeless, 'schedule and time_aware depend on the time of each image; '
+    align = self.align
+    timeless = align.schedule=='constant' and not align.time_aware and align.layers!='masked'
+    require(t is not None or timeless, 'schedule, time_aware and the masked adapter depend on the time of each image; '
             'pass t [b], from 0 (image) to 1 (noise), such as timesteps/1000')
     if t is None: return torch.ones(len(like), device=like.device)
     require(t.shape==like.shape[:1], f'times of shape {list(t.shape)} for {len(like)} images; give one each, [b]')
@@ -378,6 +379,9 @@ def compare(self:Aligner,
     tokens = tokens.to(first.dtype) # autocast or a network in bfloat16 may have made others
     shrink = self.align.resize=='teacher'
     grids = dict(grid=passes[0].grid, target_grid=passes[0].grid if shrink else grid)
+    if lots_of(projector):
+        drawn = torch.rand(tokens.shape[:2], generator=generator(self.seed, 'masks', number, self.calls))
+        grids['lots'] = drawn.to(tokens.device)
     h = projector(tokens, t, **grids) if isinstance(projector, Projector) else projector(tokens, t)
     z = teacher_side(z.to(h.device), self.align.resize, self.align.spatial_norm, mode=self.align.mode,
                      grid=passes[0].grid, teacher_grid=grid)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from ..core import COLORS,require
 from ..machine import generator
-from ..tokens import grid_side,resize_tokens
+from ..tokens import proportional_grid,resize_tokens
 from ..flow.paths import Flow
 
 # %% ../../nbs/align/40_depth.ipynb #40fe4feb
@@ -192,7 +192,7 @@ def probe_blocks(
     tokens:Tensor, # What is to be read, usually the teacher's tokens of the images, `[n tokens e]`
     times:tuple|float=(.2, .5, .8), # Noise levels, 1 is noise
     blocks:list|int|None=None, # Which ones, counted from 1; by default all
-    grid:int|None=None, # Tokens per side to compare on; by default that of `tokens`
+    grid:int|tuple|None=None, # Tokens per side to compare on, or rows and columns; by default that of `tokens`
     flow:Flow=Flow(), # What the network was trained on
     ridge:float=.01, # See `readout`
     batch:int=200, # Images at once, the tokens of whose probed blocks lie in memory
@@ -201,14 +201,16 @@ def probe_blocks(
     "Read teacher tokens off every block of a network."
     counts = f'{len(images)} images, {len(labels)} labels and {len(tokens)} sets of tokens'
     require(len(images)==len(labels)==len(tokens), f'{counts}; give one each per image')
-    blocks,grid = block_numbers(net, blocks),grid or grid_side(tokens.shape[1])
+    size = tuple(images.shape[2:])
+    theirs = proportional_grid(tokens.shape[1], size)
+    blocks,grid = block_numbers(net, blocks),grid or theirs
     rows = []
     for t in listed(times):
         found = [Readout(len(images), ridge) for _ in blocks]
         read = block_batches(net, images, labels, t, blocks, flow=flow, batch=batch, seed=seed)
         for hs,z in zip(read, tokens.split(batch)):
-            z = resize_tokens(z.float(), grid)
-            for o,h in zip(found, hs): o.add(resize_tokens(h, grid), z)
+            z = resize_tokens(z.float(), grid, grid=theirs)
+            for o,h in zip(found, hs): o.add(resize_tokens(h, grid, grid=proportional_grid(h.shape[1], size)), z)
         rows += [dict(block=i, stage=block_stage(net, i), t=t, **o.scores()) for i,o in zip(blocks, found)]
     return rows
 

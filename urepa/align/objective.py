@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 import torch
 from torch import Tensor,nn
+from .project import lots_of
 from .manifold import dispersive_loss,manifold_loss
 from .token import shuffled_gap,spatial_normalise,token_losses
 from ..config import Align,Run
@@ -218,7 +219,7 @@ class Objective(nn.Module):
         "What is to be drawn for a step."
         pairs = any(o.random_pairs for o in self.terms)
         n = math.prod(sides(self.projector.target_grid)) if pairs else 0
-        return Wanted(self.label_dropout, self.ema_teacher is not None, n)
+        return Wanted(self.label_dropout, self.ema_teacher is not None, n, lots=lots_of(self.projector))
 
     def draw(self,
         x:Tensor, # Images or latents, `[b c h w]`
@@ -257,11 +258,13 @@ class Objective(nn.Module):
         z:Tensor|None, # Teacher tokens, `[b m e]`
         t:Tensor, # Times, `[b]`
         chosen:Tensor|None=None, # Which tokens random pairs are made of
+        lots:Tensor|None=None, # By which tokens are masked, `[b n]`
     )->Aligned:
         "The tokens of both sides, brought to one width and one grid."
         require(z is not None,
                 f'alignment of weight {self.weight} needs teacher tokens; pass z, or set the weight to 0')
-        with self.autocast(tokens): h = self.projector(tokens, t)
+        masked = {} if lots is None else dict(lots=lots)
+        with self.autocast(tokens): h = self.projector(tokens, t, **masked)
         shrink = {}
         if self.resize=='teacher':
             grid = self.projector.grid
@@ -295,7 +298,7 @@ class Objective(nn.Module):
         if any(o.needs_teacher for o in active):
             if self.ema_teacher:
                 with self.autocast(x): z = self.ema_teacher(self.flow, x, y, t, draws, condition)
-            seen = self.compare(read[0], z, t, draws.chosen)
+            seen = self.compare(read[0], z, t, chosen=draws.chosen, lots=draws.lots)
             agreement = shuffled_gap(seen.h, seen.z)._asdict()
         if early:
             with self.autocast(x): guess = self.net.early_answer(read[1], t, y)

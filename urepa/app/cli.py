@@ -6,11 +6,11 @@
 __all__ = ['in_store', 'fetched', 'commands', 'plain_letters', 'demo', 'embedded_demo', 'builder', 'run_training', 'train',
            'recipe_options', 'patches_for', 'machine_options', 'store_options', 'training_command', 'local_folder',
            'prepare', 'verify_store', 'show_store', 'sample', 'check_evaluation', 'warn_of_reference', 'evaluate',
-           'report', 'sweep', 'compare', 'export', 'import_network', 'info', 'side', 'list_presets', 'plan',
-           'embedded_files', 'doctor', 'bench', 'tuning_options', 'finetune', 'choice', 'kinds_of', 'with_purpose',
-           'with_help', 'application', 'Mistyped', 'with_file', 'option_names', 'known_names', 'unknown', 'explain',
-           'overview', 'call_of', 'spelt_plainly', 'prepare_terminal', 'keep_traceback', 'told', 'memory_is_full',
-           'main']
+           'report', 'sweep', 'compare', 'restore', 'export', 'import_network', 'info', 'image_words', 'list_presets',
+           'plan', 'embedded_files', 'doctor', 'bench', 'tuning_options', 'finetune', 'choice', 'size_registry',
+           'kinds_of', 'with_purpose', 'with_help', 'application', 'Mistyped', 'with_file', 'option_names',
+           'known_names', 'unknown', 'explain', 'overview', 'call_of', 'spelt_plainly', 'prepare_terminal',
+           'keep_traceback', 'told', 'memory_is_full', 'main']
 
 # %% ../../nbs/app/81_cli.ipynb #79f4c937
 import codecs,dataclasses,os,re,shlex,shutil,sys,tempfile,time,traceback
@@ -21,8 +21,9 @@ from inspect import cleandoc,signature
 from pathlib import Path
 from typing import Annotated,Any,Literal
 from ..config import Config,Reading,Sampling,Selection,field_names,field_value,from_dict,preset,presets
-from ..config import replace_fields,scoring
-from ..core import UserError,cache_folder,nearest,package_version,provenance,read_json,require,sha256,write_json
+from ..config import differences,drawing,drawing_words,fast_sampling,replace_fields
+from ..core import UserError,as_size,cache_folder,divides,nearest,package_version,provenance,read_json,read_size
+from ..core import remedy,require,sha256,sides,size_words,write_json
 
 # %% ../../nbs/app/81_cli.ipynb #8cc8fe2f
 def demo(
@@ -103,6 +104,7 @@ def train(
     out:Path, # Run folder
     resume:bool=False, # Continue what stands there
     data:str='', # Short for --data.store
+    task:str='', # Short for --task.name
     build:Path|None=None, # A Python file whose function `build` makes network, projector and objective
 ):
     """Train a preset, or repeat a run with --config RUN; every field is an option.
@@ -113,13 +115,22 @@ def train(
 
     With a network of your own: urepa train fashion --build FILE.py --out runs/mine
 
+    To restore images: urepa train fashion --task super_resolution --task.factor 4 --out runs/larger
+
     A run once more, with another seed: urepa train --config runs/fashion --run.seed 1 --out runs/again
 
     On eight GPUs: torchrun --standalone --nproc_per_node 8 -m urepa train sit_down_xl --data STORE --out runs/xl
 
     The fields of a preset and their values: urepa train PRESET --help
     """
+    from urepa.training.run import Run
     if data: config = replace_fields(config, {'data.store':data})
+    if task: config = replace_fields(config, {'task.name':task})
+    if resume and Run.is_run(out):
+        own = Run(out).config
+        config = Run(out).continued(config)
+        changes = '; '.join(f'{k} is {new} in place of {old}' for k,(old,new) in differences(own, config).items())
+        if changes and os.environ.get('RANK', '0')=='0': print(f'{out} goes on, but {changes}', file=sys.stderr)
     run_training(config, out, resume, build=build)
 
 # %% ../../nbs/app/81_cli.ipynb #5d7aef8f
@@ -129,12 +140,13 @@ def recipe_options():
     return Recipe
 
 def patches_for(
-    pixels:int, # Per side of an image or latent
+    size:int|tuple, # Of an image or latent, in pixels
     usual:int, # Of the preset
 )->list[int]: # Patch sizes that divide it, the best first
     "Patches that leave about 8×8 tokens or more, then smaller and larger ones."
-    fitting = [o for o in range(1, pixels//2+1) if pixels%o==0]
-    best = usual*max(1, pixels//64)
+    short = min(sides(size))
+    fitting = [o for o in range(1, max(1, short//2)+1) if divides(o, size)]
+    best = usual*max(1, short//64)
     return sorted(fitting, key=lambda o: (abs(o-best), o))
 
 def machine_options(
@@ -159,7 +171,7 @@ def store_options(
         options['align.teacher'] = store.meta['teacher']['name']
     if usual.optim.batch_size>len(store): options['optim.batch_size'] = 2**(len(store).bit_length()-1)
     options |= machine_options(usual)
-    for patch in patches_for(store.meta['tensors']['moments'][1][1], usual.model.patch_size):
+    for patch in patches_for(store.meta['tensors']['moments'][1][1:], usual.model.patch_size):
         own = {'model.patch_size':patch} if patch!=usual.model.patch_size else {}
         config = replace_fields(usual, {'data.store':store.name, **options, **own})
         try: build(config, TrainingData(config), device='meta')
@@ -195,6 +207,7 @@ def prepare(
     images:str, # A folder of class folders, a tar file or a folder of them, hf:NAME, a CSV or JSON list, or fashion
     out:str, # The store, a folder
     recipe, # A `Recipe`: what is kept of every image
+    size:int|tuple[int, int]|None=None, # Short for --image-size
     select:Selection=Selection(), # Which images are taken, and what their classes are
     streaming:bool=False, # Read a Hugging Face data set over the network while working
     threads:int=4, # Threads that read images
@@ -210,15 +223,17 @@ def prepare(
     from urepa.data.prepare import prepare as make
     from urepa.data.sources import left_out
     from urepa.processes import Processes
+    require(out, '--out is empty; give a folder for the store')
     out = local_folder(out)
+    require(not out.is_file(), f'{out} is a file; give a folder for the store')
+    if size is not None: recipe = dataclasses.replace(recipe, image_size=size)
     if recipe.teacher=='none': recipe = dataclasses.replace(recipe, teacher='')
     source = open_source(images, select, streaming)
     processes = Processes(device, timedelta(days=7))
     options = dict(tolerance=select.tolerance, threads=threads, processes=processes)
     try: store = make(source, out, recipe, device, **options)
     except OSError as e:
-        raise UserError(f'{out} is not finished ({e}); free some space if the disk is full, and repeat the command: '
-                        'finished shards are kept') from e
+        raise UserError(f'{out} is not finished ({e}){remedy(e)}; repeat the command, finished shards are kept') from e
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f'stopped; finished shards are kept in {out}, repeat the command to go on') from None
     if not processes.main: return
@@ -255,14 +270,16 @@ def sample(
     out:Path, # A file that ends in .npz (ADM's form) or .png (one sheet), or a folder for PNG files
     count:int=5000, # How many images
     step:int|None=None, # Checkpoint; the newest by default
+    fast:bool=False, # As fast as a GPU can: --precision bfloat16 --compile --tf32
     how:Sampling=Sampling(), # How images are drawn
 ):
     """Sample images of a run; repeat the command to continue.
 
-    On eight GPUs: torchrun --standalone --nproc_per_node 8 -m urepa sample RUN --count 50000 --out samples.npz
+    On eight GPUs: torchrun --standalone --nproc_per_node 8 -m urepa sample RUN --count 50000 --fast --out samples.npz
     """
     from urepa.processes import Processes
     from urepa.score.draw import sample_files
+    if fast: how = dataclasses.replace(how, **fast_sampling)
     processes = Processes(how.device, timedelta(days=7))
     try:
         with processes.name_lost_peer(): sample_files(run, out, count, how, step, processes=processes)
@@ -277,7 +294,7 @@ def check_evaluation(
     count, step, features, weights, out, statistics, how # As for `evaluate`
 ):
     "`UserError` for options that have nothing to act on, or that exclude each other."
-    plain = dataclasses.replace(scoring, device=how.device)
+    plain = Sampling(device=how.device)
     require(not (samples/'model_index.json').exists(), f'{samples} is an exported network; draw images first: '
             f'urepa sample {samples} --count {count or 5000} --out samples.npz, then urepa evaluate samples.npz')
     require(run or (count is None and step is None and how==plain), f'{samples} is no run folder, so that '
@@ -311,7 +328,9 @@ def evaluate(
     subset:int=10_000, # Real images for precision, recall and kernel distance, with up to 5 samples each; 0 takes all
     out:Path|None=None, # JSON file for the result
     statistics:Path|None=None, # .npz file: store the statistics of these images as a reference, and do not score them
-    how:Sampling=scoring, # How a run's images are drawn; its device also for the nets
+    size:int|tuple[int, int]|None=None, # Cut the images of --statistics to this size first, as prepare cuts
+    fast:bool=False, # Draw as fast as a GPU can: --precision bfloat16 --compile --tf32
+    how:Sampling=Sampling(), # How a run's images are drawn; its device also for the nets
 ):
     """Score samples against real images, beside what real images score.
 
@@ -325,17 +344,23 @@ def evaluate(
 
     A reference from a folder: urepa evaluate REAL_IMAGES --features inception --statistics reference.npz
 
+    Of photographs of any sizes: urepa evaluate PHOTOS --features inception --statistics reference.npz --size 256
+
     Against what the run learned from: urepa evaluate RUN --reference STORE --features inception
     """
     from urepa.processes import Processes
     from urepa.score.evaluate import describe,score_run,write_reference
     from urepa.score.evaluate import evaluate as score_images
     from urepa.score.features import feature_nets
-    from urepa.score.image_files import open_samples
+    from urepa.score.image_files import CutImages,open_samples
     from urepa.training.run import Run
     run = Run.is_run(samples)
-    require(reading==Reading() or reference!='fashion', 'the embedded test split is read whole; leave out --split, '
-            '--image-column, --config-name, --white and --tolerance, or give other images with --reference')
+    if fast: how = dataclasses.replace(how, **fast_sampling)
+    require(size is None or statistics is not None, '--size cuts the images of --statistics; a reference is cut to the '
+            'size of the samples anyway: leave it out')
+    require(reading==Reading() or reference!='fashion' or size is not None,
+            'the embedded test split is read whole; leave out --split, --image-column, --config-name, --white and '
+            '--tolerance, or give other images with --reference')
     given = dict(count=count, step=step, features=features, weights=weights, out=out, statistics=statistics, how=how)
     check_evaluation(samples, run, **given)
     processes = Processes(how.device)
@@ -343,7 +368,7 @@ def evaluate(
     if features!='fashion' or how.device!='auto': nets = tuple(feature_nets(features, weights, processes.device))
     with processes.name_lost_peer():
         if statistics is not None:
-            found = open_samples(samples)
+            found = open_samples(samples) if size is None else CutImages(samples, (3, *sides(size)), reading)
             return write_reference(statistics, nets[0], found, keep=subset, show=True, processes=processes)
         judged = dict(reference=reference, nets=nets, keep=subset, show=True, processes=processes, reading=reading)
         drawn = dict(dataclasses.asdict(how), device=str(processes.device))
@@ -377,8 +402,8 @@ def sweep(
     from urepa.score.grid import grid_table,is_grid,run_grid
     from urepa.score.sweep import run_sweep
     if is_grid(file):
-        require(rows is None and seeds is None, f'{file} is a grid over one run, which has neither rows nor seeds; '
-                'leave out --rows and --seeds')
+        require(rows is None and seeds is None and workers is None, f'{file} is a grid over one run, which has neither '
+                'rows nor seeds, and is drawn by one process; leave out --rows, --seeds and --workers')
         print(grid_table(run_grid(file, out)))
         return print(f'{out} is written')
     place = folder/file.stem
@@ -402,6 +427,32 @@ def compare(
     from urepa.score.compare import compare as compare_results
     print(compare_results(results, out, level))
     print(f'{out} and {out.with_suffix(".md")} are written', file=sys.stderr)
+
+def restore(
+    run:Path, # Run folder of a task, or one that urepa export wrote
+    images:Path, # A folder of images of any size, in any depth
+    out:Path, # A folder for the restored ones, which keep their names
+    masks:Path|None=None, # Folder of masks named like the images, white where they are to be filled
+    step:int|None=None, # Checkpoint; the newest by default
+    how:Sampling=Sampling(), # How they are drawn; --batch-size tiles at once
+):
+    """Restore the images of a folder with a run that was trained for a task; repeat the command to continue.
+
+    Enlarged, sharpened, coloured: urepa restore RUN --images FOLDER --out RESTORED
+
+    Holes filled: urepa restore RUN --images FOLDER --masks MASKS --out FILLED
+    """
+    from urepa.app.restore import restore as restore_files
+    from urepa.data.sources import left_out
+    try: told = restore_files(run, images, out, how, step, masks)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt('stopped, what is restored is kept; repeat the command to continue') from None
+    also = f'; left out are {left_out(told.left)}' if told.left else ''
+    before = f', {told.before:,} stood there before' if told.before else ''
+    print(f'{told.done:,} images in {out}{before}{also}')
+    first = next(iter(told.failed.items()), ('', ''))
+    require(not told.failed, f'{len(told.failed)} images could not be restored, the first is {first[0]} ({first[1]}); '
+            'the others are done')
 
 def export(
     run:Path, # Run folder
@@ -447,15 +498,18 @@ def info(
     linear,total = macs_in_words(described['linear']),macs_in_words(described['total'])
     print(summary(described))
     print(f'block {aligned} of {blocks} is aligned with {align.partner}' if align.weight else 'no alignment')
+    print(f'drawn with {drawing_words(drawing(config))}, unless asked otherwise')
     print(f"{described['parameters']/1e6:,.1f} M parameters; MACs of one image, which papers call FLOPs: "
           f"{linear} as U-REPA counts (attention's two products left out), {total} with them")
 
 # %% ../../nbs/app/81_cli.ipynb #18fec3b7
-def side(
+def image_words(
     config:Config, # Any config
-)->int:
-    "Pixels per side of the images; an autoencoder makes latents of an eighth."
-    return config.model.image_size*(1 if config.data.codec=='pixels' else 8)
+)->str: # `'256'`, `'256×384'`
+    "Pixels per side of the images, or height and width; an autoencoder makes latents of an eighth."
+    factor = 1 if config.data.codec=='pixels' else 8
+    size = as_size([o*factor for o in sides(config.model.image_size)])
+    return size_words(size) if isinstance(size, tuple) else str(size)
 
 def list_presets():
     "Every preset with what it holds and costs, the projector left out."
@@ -467,7 +521,7 @@ def list_presets():
         with torch.device('meta'): told = describe(unet_of(o))
         depths,teacher = ' '.join(map(str, o.model.depths)),o.align.teacher if o.align.weight else 'nothing'
         cost = f"{told['parameters']/1e6:>11,.1f} M{told['total']/1e9:>9.2f} G"
-        print(f'{name:24}{side(o):>6} px{depths:>12}{cost}  {teacher}')
+        print(f'{name:24}{image_words(o):>6} px{depths:>12}{cost}  {teacher}')
 
 # %% ../../nbs/app/81_cli.ipynb #4b70f4c3
 def plan(
@@ -598,9 +652,9 @@ def finetune(
 in_store = dict(verify=verify_store, show=show_store)
 fetched = dict(recipe=recipe_options, tuning=tuning_options) # parameter → the class of its fields
 commands = dict(
-    demo=demo, prepare=prepare, store=in_store, train=train, finetune=finetune, sample=sample, evaluate=evaluate,
-    compare=compare, export=export, **{'import':import_network}, report=report, sweep=sweep, info=info, plan=plan,
-    bench=bench, doctor=doctor)
+    demo=demo, prepare=prepare, store=in_store, train=train, finetune=finetune, sample=sample, restore=restore,
+    evaluate=evaluate, compare=compare, export=export, **{'import':import_network}, report=report, sweep=sweep,
+    info=info, plan=plan, bench=bench, doctor=doctor)
 
 def choice(
     configs:dict, # name → `Config`
@@ -610,9 +664,22 @@ def choice(
     from tyro.extras import subcommand_type_from_defaults
     def about(o):
         teacher = o.align.teacher if o.align.weight else 'none'
-        return f"{side(o)} px, blocks {' '.join(map(str, o.model.depths))}, teacher {teacher}"
+        return f"{image_words(o)} px, blocks {' '.join(map(str, o.model.depths))}, teacher {teacher}"
     kind = subcommand_type_from_defaults(configs, {k:about(o) for k,o in configs.items()})
     return Annotated[kind, arg(name='')]
+
+def size_registry(): # For tyro
+    "Sizes are typed as 32 or 32x64."
+    from tyro.constructors import ConstructorRegistry,PrimitiveConstructorSpec
+    registry = ConstructorRegistry()
+    def rule(info):
+        if info.type not in (int | tuple[int, int], int | tuple[int, int] | None): return None
+        return PrimitiveConstructorSpec(
+            nargs=1, metavar='INT|HxW', instance_from_str=lambda o: read_size(o[0]),
+            is_instance=lambda o: o is None or isinstance(o, (int, tuple)),
+            str_from_instance=lambda o: ['none' if o is None else size_words(o)])
+    registry.primitive_rule(rule)
+    return registry
 
 def kinds_of(
     f:Callable, # A command
@@ -765,7 +832,7 @@ def call_of(
     from tyro._errors import on_parse_error
     from tyro.conf import CascadeSubcommandArgs,PositionalMetavarFromFieldName
     with on_parse_error(partial(explain, words=words)):
-        return application(commands, configs, words).cli(args=words, prog='urepa',
+        return application(commands, configs, words).cli(args=words, prog='urepa', registry=size_registry(),
             config=(CascadeSubcommandArgs, PositionalMetavarFromFieldName))
 
 # %% ../../nbs/app/81_cli.ipynb #8a9c91ec
@@ -810,7 +877,8 @@ def told(
         case Mistyped(): return 2,str(e)
         case KeyboardInterrupt(): return 130,str(e) or 'interrupted'
         case ModuleNotFoundError(): return 1,f'the package {e.name!r} is missing; pip install {e.name}'
-        case UserError() | OSError(): return 1,str(e) or type(e).__name__
+        case OSError(): return 1,(str(e) or type(e).__name__)+remedy(e)
+        case UserError(): return 1,str(e)
     first = (str(e).splitlines() or [''])[0]
     if memory_is_full(e):
         return 1,(f'{first}: the memory is full; take fewer images at once, with '

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal,NamedTuple
 import torch
 from torch import Tensor,nn
+from torch.utils._pytree import tree_map_only
 from ..align.attach import Aligner
 from ..config import Selection
 from ..core import UserError,progress,provenance,read_json,require,write_json
@@ -25,8 +26,9 @@ from ..data.prepare import Recipe,prepare
 from ..data.store import Store
 from ..data.texts import TextEncoder,pipeline_index,quiet_libraries
 from ..machine import generator,has_bfloat16,to_device
+from ..nets.places import example_of
 from ..processes import Processes,Vote
-from ..training.checkpoint import Writer,files_of,load_checkpoint,snapshot
+from ..training.checkpoint import Writer,load_checkpoint,parts_of,snapshot
 from ..training.ema import move_towards
 from ..training.run import Log,Run
 from ..training.train import stop_requests
@@ -206,8 +208,9 @@ class Denoising(nn.Module):
         "What it is told beside text and time."
         if drawn.pooled is None: return {}
         h,w = (self.factor*o for o in drawn.latents.shape[-2:])
-        sizes = drawn.latents.new_tensor([h, w, 0, 0, h, w]).expand(len(drawn.latents), -1)
-        return dict(added_cond_kwargs=dict(text_embeds=drawn.pooled, time_ids=sizes))
+        pooled = drawn.pooled.to(self.unet.dtype)
+        sizes = pooled.new_tensor([h, w, 0, 0, h, w]).expand(len(pooled), -1)
+        return dict(added_cond_kwargs=dict(text_embeds=pooled, time_ids=sizes))
 
     def forward(self,
         drawn:Drawn, # A batch
@@ -219,7 +222,7 @@ class Denoising(nn.Module):
         v = self.scheduler.config.prediction_type=='v_prediction'
         target = self.scheduler.get_velocity(latents, noise, t) if v else noise
         with torch.autocast(noisy.device.type, torch.bfloat16, enabled=self.bf16):
-            answer = self.unet(noisy, t, text, **self.conditions(drawn)).sample
+            answer = self.unet(noisy.to(self.unet.dtype), t, text.to(self.unet.dtype), **self.conditions(drawn)).sample
         error = (answer.float()-target).square().flatten(1).mean(1)
         loss = denoising = (self.weights[t]*error).mean()
         terms = {}
@@ -255,7 +258,8 @@ def add_lora(
     layers = 'to_q','to_k','to_v','to_out.0'
     config = LoraConfig(r=tuning.lora, lora_alpha=tuning.lora, init_lora_weights='gaussian', target_modules=layers)
     unet.requires_grad_(False)
-    if tuning.precision=='bfloat16': unet.to(torch.bfloat16)
+    if tuning.precision=='bfloat16':
+        with quiet_libraries(): unet.to(torch.bfloat16)
     with torch.random.fork_rng([]):
         torch.manual_seed(generator(tuning.seed, 'lora').initial_seed())
         unet.add_adapter(config)
@@ -448,16 +452,16 @@ class State:
         sums,self.sums = self.processes.mean(self.sums),{}
         return {k:v/count for k,v in sums.items()}
 
-    def snapshot(self)->dict: # For a `Writer`
+    def snapshot(self)->dict|None: # For a `Writer`
         "A copy of everything, in the main process; all take part."
         extra = dict(sums=self.processes.mean(self.sums))
-        return snapshot(self.step, self.weights, self.optimizer, extra, mine=self.processes.main)
+        return snapshot(self.step, self.weights, self.optimizer, extra) if self.processes.main else None
 
     def resume(self,
         run:Run, # Its folder
     ):
         "Continue from the newest checkpoint that is whole."
-        checkpoint = run.newest(files_of(self.weights, self.optimizer), self.processes)
+        checkpoint = run.newest(parts_of(self.weights, self.optimizer), self.processes)
         if checkpoint is None: return
         self.step,extra = load_checkpoint(checkpoint, self.weights, self.optimizer, check=False)
         self.sums = {k:torch.tensor(v, dtype=torch.float64, device=self.processes.device)
@@ -504,10 +508,13 @@ def build_model(
     unet.to(device)
     aligner = None
     if tuning.weight:
-        teacher = store.meta['teacher']
+        teacher,(channels,*size) = store.meta['teacher'],store.meta['tensors']['moments'][1]
+        shown = example_of(unet)|dict(sample=torch.zeros(2, channels//2, *size)) # of the store's size
+        shown = tree_map_only(Tensor, lambda o: o.to(unet.dtype) if o.is_floating_point() else o, shown)
         aligner = Aligner(
-            unet, tuning.at, teacher_width=teacher['width'], teacher_grid=teacher['grid'], seed=tuning.seed,
-            weight=tuning.weight, manifold=tuning.manifold, hidden=tuning.hidden, stop_step=tuning.stop_step)
+            unet, tuning.at, teacher_width=teacher['width'], teacher_grid=teacher['grid'], example=shown,
+            seed=tuning.seed, weight=tuning.weight, manifold=tuning.manifold, hidden=tuning.hidden,
+            stop_step=tuning.stop_step)
     return Denoising(unet, scheduler, aligner, gamma=tuning.min_snr, bf16=bf16, factor=factor).to(device)
 
 def finetune(

@@ -21,7 +21,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from ..config import Config,set_fields
-from ..core import nearest,require
+from ..core import nearest,require,sides
 from ..data.store import components_kept
 from ..data.teachers import TokenShape
 from ..nets.describe import all_parameters,count_parameters,describe,macs_in_words
@@ -174,8 +174,8 @@ def trace_step(
 )->tuple[Trace, list]: # The trace, and the numbers of the gradients
     "A forward and a backward pass; inside a `FakeTensorMode`."
     c = objective.net.config
-    x,y = torch.empty(images, c.in_channels, c.image_size, c.image_size),torch.zeros(images, dtype=torch.long)
-    z = torch.empty(images, teacher.grid**2, teacher.width) if teacher else None
+    x,y = torch.empty(images, c.in_channels, *sides(c.image_size)),torch.zeros(images, dtype=torch.long)
+    z = torch.empty(images, math.prod(sides(teacher.grid)), teacher.width) if teacher else None
     weights = [*objective.parameters()]
     for o in weights: o.grad = None
     known = [x, y, *weights, *objective.buffers(), *([z] if teacher else [])]
@@ -305,11 +305,11 @@ def stored_bytes(
 )->int: # Of an image
     "What an image takes in a store."
     m,k = config.model,components_kept(tokens)
-    pixels = m.in_channels*m.image_size**2
+    pixels = m.in_channels*math.prod(sides(m.image_size))
     picture = pixels if config.data.codec=='pixels' else 2*2*pixels
     if teacher is None: return picture
     each = 2*k if k else teacher.width+2 if tokens=='int8' else 2*teacher.width
-    return picture+teacher.grid**2*each
+    return picture+math.prod(sides(teacher.grid))*each
 
 # %% ../../nbs/app/59_plan.ipynb #1e02bbd0
 def checkpoint_bytes(

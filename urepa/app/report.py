@@ -83,7 +83,8 @@ def shown_columns(
     config:Config, # Its configuration
 )->Shown|None: # `None` where nothing says what may be drawn here
     "Garments, or what `urepa demo --images` noted of its folder."
-    if embedded_images(config): return Shown('balanced', class_names if config.data.labelled else ())
+    named = config.data.labelled and config.task.name=='none' # restored images come in the order of the test set
+    if embedded_images(config): return Shown('balanced', class_names if named else ())
     if not (run/'demo.json').exists(): return None
     return Shown(**read_json(run/'demo.json')['columns'])
 
@@ -236,7 +237,10 @@ def comparison_section(
     "What alignment did to this network over seeds."
     measured = read_json(asset('results', f'{next(iter(sweeps))}.json'))['config']
     if from_dict(measured).model!=config.model: return ''
-    return '<h2>With and without alignment, over seeds</h2>'+''.join(map(sweep_section, sweeps))
+    told = ('This network was trained with and without alignment, with several seeds, when the package was made. The '
+        'curves came with it and hold nothing of this run.')
+    return (f'<h2>For comparison: results of the package, not of this run</h2><details><summary>{told}</summary>'
+        + ''.join(map(sweep_section, sweeps))+'</details>')
 
 # %% ../../nbs/app/80_report.ipynb #c43c4def
 def try_next(

@@ -11,6 +11,7 @@ from pathlib import Path
 from ..config import Config
 from ..core import require,write_atomic
 from ..data.images import image_grid
+from ..processes import Processes
 from ..score.draw import codec_of,draw
 from ..score.evaluate import score_run
 from ..training.checkpoint import step_name
@@ -20,16 +21,19 @@ def watch(
     config:Config, # Of the run
     out:Path, # Run folder
     step:int, # A checkpoint of it
+    processes:Processes|None=None, # Those that draw and look at a share each; the first one writes
     side:int=8, # Images per side of the sheet
     count:int=500, # Images that are scored
 ):
     "Draw a sheet into RUN/samples, and add a quick score to RUN/results.json, each when it is due."
-    run,device = config.run,config.run.device
+    run = config.run
+    device = str(processes.device) if processes else run.device
     if run.sample_every and step%run.sample_every==0:
-        images,_ = draw(out, side**2, step, device=device)
-        path = out/'samples'/f'{step_name(step)}.png'
-        with write_atomic(path) as partial: image_grid(images, side).save(partial, format='PNG')
-    if run.score_every and step%run.score_every==0: score_run(out, count, step, device=device)
+        images,_ = draw(out, side**2, step, processes=processes, solver='heun', steps=10, device=device) # a glance
+        if images is not None:
+            path = out/'samples'/f'{step_name(step)}.png'
+            with write_atomic(path) as partial: image_grid(images, side).save(partial, format='PNG')
+    if run.score_every and step%run.score_every==0: score_run(out, count, step, processes=processes, device=device)
 
 def watcher(
     config:Config, # Of the run

@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from ..core import UserError,require
+from ..core import UserError,as_size,require,size_words
 from .images import to_model,to_u8
 
 # %% ../../nbs/data/11_codecs.ipynb #3ee2bb59
@@ -144,10 +144,9 @@ class VAECodec:
         images:Tensor, # float in [−1, 1], `[b 3 h w]`
     )->Tensor: # Mean and deviation, float32 `[b 2c h/factor w/factor]`
         "Moments of the latents, before scale and bias."
-        sides = tuple(images.shape[-2:])
-        require(self.image_size in (None, *sides),
-                f'{self.name} encodes images of {self.image_size}×{self.image_size}, '
-                f'and these are {sides[0]}×{sides[1]}; choose that image_size')
+        size = as_size(tuple(images.shape[-2:]))
+        require(self.image_size in (None, size), f'{self.name} encodes images of {self.image_size}×{self.image_size}, '
+                f'and these are {size_words(size)}; choose that image_size')
         x = images.to(self.vae.device, self.vae.dtype)
         if self.from_zero: x = (x+1)/2
         found = self.vae.encode(x[:,:,None] if self.frames else x)

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from PIL import Image,ImageCms,ImageOps,PngImagePlugin
 from torch import Tensor
 from ..config import Selection
-from ..core import UserError,asset,read_json,require,sha256
+from ..core import UserError,asset,read_json,require,sha256,sides
 from .sources import Item,Source,check_unused,dataset_source,folder_source,listed_source,tar_source
 
 # %% ../../nbs/data/10_images.ipynb #765dbfec
@@ -189,14 +189,16 @@ def upright(
 # %% ../../nbs/data/10_images.ipynb #988749d4
 def centre_crop(
     image:Image.Image, # Any size
-    size:int, # Pixels per side of the result
-)->Image.Image: # size×size
+    size:int|tuple, # Pixels per side of the result, or height and width
+)->Image.Image: # Of that size
     "ADM's centre crop."
-    while min(image.size)>=2*size: image = image.resize([o//2 for o in image.size], Image.Resampling.BOX)
-    scale = size/min(image.size)
+    height,width = sides(size)
+    while image.height>=2*height and image.width>=2*width:
+        image = image.resize([o//2 for o in image.size], Image.Resampling.BOX)
+    scale = max(height/image.height, width/image.width)
     image = image.resize([round(scale*o) for o in image.size], Image.Resampling.BICUBIC)
-    left,top = [(o-size)//2 for o in image.size]
-    return image.crop((left, top, left+size, top+size))
+    left,top = (image.width-width)//2,(image.height-height)//2
+    return image.crop((left, top, left+width, top+height))
 
 # %% ../../nbs/data/10_images.ipynb #2f30b683
 largest = 178_956_970 # Pixels; Pillow refuses more, too
@@ -205,19 +207,20 @@ PngImagePlugin.MAX_TEXT_MEMORY = max(PngImagePlugin.MAX_TEXT_MEMORY, 2**28)
 
 def load_image(
     opened:Callable, # Returns an open Pillow image, e.g. `lambda: Image.open(path)`
-    size:int, # Pixels per side of the result
+    size:int|tuple, # Pixels per side of the result, or height and width
     grey:bool=False, # One channel instead of three
-)->Tensor: # uint8 `[c size size]`
+)->Tensor: # uint8 `[c h w]`
     "One image, decoded, upright and cropped."
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         image = opened()
         w,h = image.size
-        pixels = max(w*h, round(size*size*max(w, h)/min(w, h)))
+        height,width = sides(size)
+        pixels = max(w*h, round(w*h*max(height/h, width/w)**2))
         most = f'more than {largest/1e6:,.0f} million'
         require(pixels<=largest, f'{w}×{h} pixels would need room for {pixels/1e6:,.0f} million, {most}; crop it')
         array = np.array(centre_crop(upright(image, grey), size))
-    return torch.from_numpy(array).reshape(size, size, -1).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(array).reshape(height, width, -1).permute(2, 0, 1).contiguous()
 
 # %% ../../nbs/data/10_images.ipynb #805b0897
 def embedded_source(
@@ -246,8 +249,9 @@ def path_source(
     select:Selection, # Which images, and their classes
 )->Source:
     "A source that lies on the disk."
-    path = Path(name)
+    path = Path(name.removeprefix('file://'))
     choices = "give a folder, a tar file, hf:NAME for a Hugging Face data set, or 'fashion'"
+    require(name.strip(), f'the name of the images is empty; {choices}')
     require(path.exists(), f'{name} does not exist; {choices}')
     if path.is_file() and path.suffix.lower() in list_suffixes:
         require(not select.labels, f'{name} and --labels {select.labels} are two lists; give the folder of the images')

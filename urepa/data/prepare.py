@@ -23,11 +23,14 @@ import torch.nn.functional as F
 from PIL import Image,ImageDraw
 from safetensors.torch import load_file
 from torch import Tensor
-from ..core import UserError,held,progress,provenance,read_json,require,sha256,write_json
+from ..config import Selection
+from ..core import UserError,as_size,divides,fitting_size,held,progress,provenance,read_json,require,sha256,sides
+from ..core import size_words,write_json
 from .codecs import load_codec
-from .images import image_grid,load_image,to_model
+from .images import image_grid,load_image,open_source,to_model
 from .order import shuffled
 from .sources import Item,Source,check_label
+from .tasks import partners
 from .texts import TextEncoder
 from .store import Store,basis_name,components_kept,finish_store,fit_basis,pack_tokens,shard_paths,write_shard
 from .teachers import TeacherLike,load_teacher,teacher_about,teacher_grid
@@ -41,8 +44,8 @@ class Recipe:
     "What is kept of every image."
     codec: str = 'stabilityai/sd-vae-ft-ema' # pixels, or a diffusers autoencoder by hub name or folder
     teacher: str = 'vit_base_patch14_dinov2' # A ViT of timm: NAME, NAME@FILE, each +imagenet; embedded; empty: none
-    image_size: int = 256 # Pixels per side, cut from the centre
-    grid: int = 0 # Teacher tokens per side; 0 is a sixteenth of the image size, as REPA does
+    image_size: int | tuple[int, int] = 256 # Pixels per side, cut from the centre; height and width as 256x384
+    grid: int | tuple[int, int] = 0 # Teacher tokens per side; 0 is a sixteenth of the image size, as REPA does
     grey: bool = False # One channel instead of three, for pixels
     mirror: bool = False # Keep the mirrored image too
     tokens: str = 'float16' # How teacher tokens are kept: float16, int8, or pca64 for 64 components
@@ -53,6 +56,10 @@ class Recipe:
     precision: Literal['float32', 'bfloat16'] = 'float32' # What codec and teacher compute in
     tiled: bool = False # Encode in pieces, for large images
     text_encoder: str = '' # Folder of a diffusers pipeline whose text encoders keep the captions, too
+    inputs: str = '' # Folder of images named like these, from which they are to be restored
+
+    def __post_init__(self): # a square is one number, and JSON has lists
+        for name in ('image_size', 'grid'): object.__setattr__(self, name, as_size(getattr(self, name)))
 
 class Encoder:
     "Codec and teacher of a recipe."
@@ -73,13 +80,16 @@ class Encoder:
         self.basis = None # of principal components, from `write_basis`
         self.codec = load_codec(r.codec, device, self.dtype, r.tiled)
         cell = f'the {self.codec.factor} that one latent cell of {r.codec} stands for'
-        fits = r.image_size%self.codec.factor==0
-        require(fits, f'{r.image_size} pixels are not a multiple of {cell}; choose another image_size')
+        instead = size_words(fitting_size(r.image_size, self.codec.factor))
+        require(divides(self.codec.factor, r.image_size),
+                f'{size_words(r.image_size)} pixels are not a multiple of {cell}; choose another size, as {instead}')
         any_channels = self.codec.image_channels is None
         require(not r.grey or any_channels, f"{r.codec} wants three channels; drop grey, or choose the codec 'pixels'")
         self.teacher = teacher
         if teacher is None and r.teacher:
-            self.teacher = load_teacher(r.teacher, grid=r.grid or teacher_grid(r.image_size)).to(device)
+            shape = 1 if r.grey else 3,*sides(r.image_size)
+            grid = r.grid or teacher_grid(r.image_size)
+            self.teacher = load_teacher(r.teacher, grid=grid, shape=shape).to(device)
         self.texts = TextEncoder(r.text_encoder, device, self.dtype) if r.text_encoder else None
 
     def teacher_tokens(self,
@@ -140,9 +150,9 @@ def unpack_captions(
 
 def try_image(
     item:tuple, # `(name, label, opened)` of a `Source`
-    size:int, # Pixels per side
+    size:int|tuple, # Pixels per side, or height and width
     grey:bool, # One channel
-): # uint8 `[c size size]`, or the reason why there is none
+): # uint8 `[c h w]`, or the reason why there is none
     "Read one image."
     try: return load_image(item[2], size, grey)
     except Exception as e:
@@ -153,7 +163,7 @@ class Pictures:
     "Images of a source by place; the next one stands in for one that cannot be read."
     def __init__(self,
         source:Source, # Of a known length
-        size:int, # Pixels per side
+        size:int|tuple, # Pixels per side, or height and width
         grey:bool, # One channel
         tolerance:int=100, # Broken images that are put up with
         option:str='--tolerance', # That raises it, for messages
@@ -171,7 +181,7 @@ class Pictures:
 
     def __call__(self,
         place:int, # Which
-    )->tuple[Tensor, int]: # uint8 `[c size size]`, label
+    )->tuple[Tensor, int]: # uint8 `[c h w]`, label
         "An image with its label, or the next one that can be read."
         for k in range(place, place+len(self)):
             item = Item(*next(iter(self.source.read(k%len(self), k%len(self)+1))))
@@ -233,6 +243,30 @@ class Prepare:
         self.pool = ThreadPoolExecutor(threads)
         self.order = image_order(source, encoder.recipe)
         self.counted = {} # file of a shard → images that it left out
+        self.inputs = self.partner = None # images that belong to these, and which belongs to which
+        if encoder.recipe.inputs: self.open_inputs(encoder.recipe.inputs)
+
+    def open_inputs(self,
+        folder:str, # As `Recipe.inputs`
+    ):
+        "Find the partner of every image."
+        require(self.source.length is not None, f'{self.source.name} is a stream, whose names are not known '
+                'beforehand; give a folder with --inputs, and images in one, too')
+        inputs = open_source(folder, Selection(unlabelled=True))
+        names = [[Item(*o).name for o in some.read(0, some.length)] for some in (self.source, inputs)]
+        self.inputs,self.partner = inputs,partners(*names, folder)
+
+    def pictures(self,
+        place:int, # Of the image in the source
+        item:Item, # The image
+    ): # uint8 `[c h w]`, with its input `[2 c h w]`, or the reason why there is none
+        "Read an image, and the input that belongs to it."
+        r = self.encoder.recipe
+        image = try_image(item, r.image_size, r.grey)
+        if self.inputs is None or isinstance(image, str): return image
+        k = self.partner[place]
+        other = try_image(Item(*next(iter(self.inputs.read(k, k+1)))), r.image_size, r.grey)
+        return f'its input: {other}' if isinstance(other, str) else torch.stack([image, other])
 
     def items(self,
         first:int, # Place in the store
@@ -252,7 +286,8 @@ class Prepare:
         if self.source.captions: told |= self.encoder.encode_texts([o.caption for o in items])
         views = [torch.stack(images)]
         if self.encoder.recipe.mirror: views.append(views[0].flip(-1))
-        return [dict(told, **self.encoder.encode(o)) for o in views]
+        if self.inputs is None: return [dict(told, **self.encoder.encode(o)) for o in views]
+        return [dict(told, condition=o[:,1].contiguous(), **self.encoder.encode(o[:,0])) for o in views]
 
     def shard(self,
         k:int, # Which
@@ -262,7 +297,7 @@ class Prepare:
         r = self.encoder.recipe
         parts,batch,skipped = [],[],[]
         first,seen = k*r.shard_size,0
-        def read(pair): return try_image(pair[1], r.image_size, r.grey)
+        def read(pair): return self.pictures(*pair)
         items = self.items(first, first+r.shard_size)
         for (index,item),image in prefetch_map(items, read, self.pool, r.batch+self.threads):
             item = Item(*item)
@@ -306,7 +341,7 @@ def known_plan(
 )->dict:
     "Recipe and images, as far as they are known before codec and teacher are loaded."
     images = dict(source=source.name, images=source.length, names=source.key())
-    return dict(recipe=dataclasses.asdict(recipe), **images)
+    return dict(recipe=json.loads(json.dumps(dataclasses.asdict(recipe))), **images)
 
 def plan(
     source:Source, # Where images come from
@@ -342,7 +377,7 @@ def check_plan(
     path = out/'plan.json'
     if path.exists():
         standing = read_json(path)
-        made = dict(order='source', seed=planned['recipe']['seed'], text_encoder='') # by a urepa that knew no other
+        made = dict(order='source', seed=planned['recipe']['seed'], text_encoder='', inputs='') # by an older urepa
         compare_plans(out, dict(standing, recipe=made|standing['recipe']), planned)
     write_json(path, planned)
 
@@ -381,9 +416,9 @@ def check_counts(
 ):
     "`UserError` for a count below its least value."
     r = recipe
-    counts = {'image-size':r.image_size, 'shard-size':r.shard_size, 'batch':r.batch, 'threads':threads}
+    counts = {'image-size':min(sides(r.image_size)), 'shard-size':r.shard_size, 'batch':r.batch, 'threads':threads}
     for name,value in counts.items(): require(value>=1, f'--{name} is {value}; give 1 or more')
-    choices = dict(grid=r.grid, tolerance=tolerance)
+    choices = dict(grid=min(sides(r.grid)), tolerance=tolerance)
     for name,value in choices.items(): require(value>=0, f'--{name} is {value}; give 0 or more')
 
 def check_space(
@@ -397,9 +432,11 @@ def check_space(
     if source.length is None:
         if show: print('a stream has no length, so the space it needs is not known', file=sys.stderr)
         return
-    sample = encoder.encode(torch.zeros(1, 1 if r.grey else 3, r.image_size, r.image_size, dtype=torch.uint8))
+    empty = torch.zeros(1, 1 if r.grey else 3, *sides(r.image_size), dtype=torch.uint8)
+    sample = encoder.encode(empty)
     copies = 2 if r.mirror else 1
     if source.captions: sample |= encoder.encode_texts([''])
+    if r.inputs: sample['condition'] = empty
     each = 16+sum(v.nbytes for v in sample.values())
     need = source.length*copies*each
     done = sum(o.stat().st_size for o in (out/'shards').glob('*.safetensors'))
@@ -514,10 +551,11 @@ def finish(
 # %% ../../nbs/data/14_prepare.ipynb #342a903f
 def token_picture(
     tokens:Tensor, # `[b n d]`
-    size:int, # Pixels per side
-)->Tensor: # uint8 `[b 3 size size]`
+    size:int|tuple, # Pixels per side, or height and width
+    grid:int|tuple|None=None, # Rows and columns; by default the tokens fill a square
+)->Tensor: # uint8 `[b 3 h w]`
     "Tokens as colours: the first three principal components."
-    return F.interpolate(colour_maps(tokens), (size, size), mode='nearest')
+    return F.interpolate(colour_maps(tokens, grid=grid), sides(size), mode='nearest')
 
 def captioned(
     picture:Image.Image, # What to show
@@ -533,16 +571,20 @@ def inspect(
     store:Store, # Finished
     count:int=24, # Images, spread over the store
     columns:int=4, # Per row
-    side:int=96, # Pixels per side of each
+    side:int=96, # Pixels of the longer side of each
 )->Image.Image:
     "A contact sheet: images decoded from the store, their labels, their tokens."
     index = np.linspace(0, len(store)-1, min(count, len(store))).astype(int)
     codec = load_codec(store.meta['codec']['name'])
     rows = store.read(index)
     images = codec.decode(codec.draw(rows['moments'], torch.Generator().manual_seed(0))).expand(-1, 3, -1, -1)
-    views = [F.interpolate(images, (side, side), mode='nearest' if images.shape[-1]<side else 'area')]
-    if store.meta['teacher']: views.append(to_model(token_picture(store.tokens(rows), side)))
-    pairs = torch.stack(views, 1) # [count 1 or 2, 3, side, side]
+    longest = max(images.shape[2:])
+    size = [max(1, round(side*o/longest)) for o in images.shape[2:]]
+    views = [F.interpolate(images, size, mode='nearest' if longest<side else 'area')]
+    if store.meta['teacher']:
+        grid = as_size(store.meta['teacher']['grid'])
+        views.append(to_model(token_picture(store.tokens(rows), size, grid)))
+    pairs = torch.stack(views, 1) # [count 1 or 2, 3, h, w]
     names = [store.meta['classes'][y] for y in rows['label'].tolist()]
     if 'caption' in rows: names = [f'{a}: {b}' for a,b in zip(names, unpack_captions(rows['caption']))]
     cells = [captioned(image_grid(pair, columns=2), name) for pair,name in zip(pairs, names)]

@@ -7,12 +7,14 @@ __all__ = ['split_names', 'system_names', 'no_pictures', 'path_columns', 'label_
            'check_label', 'left_out', 'printable', 'listed_source', 'natural', 'as_mark', 'Labelled', 'NoLabels',
            'check_marks', 'label_images', 'split_at', 'choose_split', 'is_hidden', 'image_suffixes', 'is_image', 'walk',
            'Found', 'find_column', 'csv_rows', 'json_rows', 'read_list', 'by_list', 'class_folder', 'by_folders',
-           'found_source', 'check_unused', 'titles', 'read_caption', 'folder_source', 'read_piece', 'tar_members',
-           'tar_samples', 'image_member', 'label_member', 'tar_found', 'tar_text', 'tar_source', 'read_bytes',
-           'Columns', 'pick_column', 'columns', 'StreamReader', 'open_dataset', 'stored_labels', 'dataset_source']
+           'found_source', 'check_unused', 'titles', 'read_caption', 'FolderTable', 'plain_table', 'folder_source',
+           'read_piece', 'tar_members', 'tar_samples', 'image_member', 'label_member', 'tar_found', 'tar_text',
+           'tar_source', 'read_bytes', 'Columns', 'pick_column', 'columns', 'StreamReader', 'open_dataset',
+           'stored_labels', 'dataset_source']
 
 # %% ../../nbs/data/09_sources.ipynb #5c3ed5de
-import csv,functools,hashlib,io,json,os,re,tarfile,unicodedata
+import bisect,csv,functools,hashlib,io,json,os,re,tarfile,unicodedata,zipfile
+from array import array
 from collections import Counter
 from collections.abc import Callable,Iterable
 from dataclasses import dataclass,field
@@ -66,7 +68,7 @@ def printable(
 def listed_source(
     name:str, # As the user gave it
     classes:list, # Names, one a label
-    items:list, # `(name, label, …)`
+    items, # `(name, label, …)`; a list, or what is sliced like one
     opened:Callable, # Gets an item
     left:Counter|None=None, # What was passed over
     caption:Callable|None=None, # Gets an item, where texts belong to them
@@ -76,8 +78,12 @@ def listed_source(
         for o in items[start:stop]:
             yield Item(printable(o[0]), o[1], functools.partial(opened, o), caption(o) if caption else '')
     def key():
-        names = repr([o[:2] for o in items]).encode('utf-8', 'backslashreplace')
-        return hashlib.sha256(names).hexdigest()[:16]
+        digest,size = hashlib.sha256(),2**14
+        for first in range(0, len(items), size): # as the list's own text, a part at a time
+            words = ', '.join(repr(o[:2]) for o in items[first:first+size])
+            digest.update((', ' if first else '[').encode()+words.encode('utf-8', 'backslashreplace'))
+        digest.update(b']' if len(items) else b'[]')
+        return digest.hexdigest()[:16]
     return Source(name, classes, len(items), read, key, Counter() if left is None else left, caption is not None)
 
 # %% ../../nbs/data/09_sources.ipynb #2d34ac74
@@ -262,7 +268,8 @@ def read_list(
 )->list[Found]: # `place` is `None`
     "What a list says of each image."
     file = Path(file)
-    require(file.is_file(), f'{file} does not exist; give a CSV or JSON file of paths and labels with --labels')
+    wrong = 'is a folder' if file.is_dir() else 'does not exist'
+    require(file.is_file(), f'{file} {wrong}; give a CSV or JSON file of paths and labels with --labels')
     try:
         text = file.read_text(encoding='utf-8-sig')
         table = file.suffix.lower() in ('.csv', '.tsv', '.txt')
@@ -294,6 +301,9 @@ def by_list(
     for k,o in enumerate(rows):
         beside = os.path.relpath(here/o.path, root.resolve()).replace(os.sep, '/')
         for path in (o.path, beside): table.setdefault(path, k)
+    twice = next((o for k,o in enumerate(rows) if table[o.path]!=k and rows[table[o.path]].mark!=o.mark), None)
+    require(twice is None or select.unlabelled, f'{select.labels} gives {twice and twice.path} two labels, '
+            f'{twice and rows[table[twice.path]].mark!r} and {twice and twice.mark!r}; keep one row for each image')
     used,kept = set(),[]
     for o in found:
         k = table.get(o.path, table.get(os.path.splitext(o.path)[0]))
@@ -384,6 +394,67 @@ def read_caption(
     "What stands in it, in one line."
     return ' '.join(path.read_text(encoding='utf-8', errors='replace').split())
 
+class FolderTable:
+    "Images in plain class folders: their names one after another as bytes, and where each ends."
+    def __init__(self,
+        folder:Path, # Holds the class folders
+    ):
+        self.folder = folder
+        self.marks = [] # names of the class folders
+        self.firsts = [0] # number of the first image of each, and of all images
+        self.labels = [] # one a class folder
+        self.names = bytearray()
+        self.ends = array('Q') # of each name in `names`
+
+    def __len__(self): return len(self.ends)
+
+    def add(self,
+        mark:str, # Name of a class folder
+        files:list, # Names of its images, sorted
+    ):
+        "Note a class folder."
+        for o in files:
+            self.names += os.fsencode(o)
+            self.ends.append(len(self.names))
+        self.marks.append(mark)
+        self.firsts.append(len(self.ends))
+
+    def item(self,
+        k:int, # Number of an image
+        folder:int, # Number of its class folder
+    )->tuple: # `(name, label, place, caption)`
+        "What is known of an image."
+        name = os.fsdecode(bytes(self.names[self.ends[k-1] if k else 0:self.ends[k]]))
+        path = os.path.join(self.marks[folder], name)
+        return path,self.labels[folder],self.folder/path,''
+
+    def __getitem__(self,
+        places:slice, # Numbers of images
+    )->list: # From `item`
+        "Some images."
+        found,folder = [],0
+        for k in range(*places.indices(len(self))):
+            if not found: folder = bisect.bisect_right(self.firsts, k)-1
+            while k>=self.firsts[folder+1]: folder += 1
+            found.append(self.item(k, folder))
+        return found
+
+def plain_table(
+    folder:Path, # One folder a class?
+)->FolderTable|None: # `None` where there is anything but class folders and images in them
+    "A folder of class folders in little memory."
+    table = FolderTable(folder)
+    for o in sorted(os.scandir(folder), key=lambda o: o.name):
+        if is_hidden(o.name) or split_names.fullmatch(o.name) or not o.is_dir(follow_symlinks=False): return None
+        files = []
+        with os.scandir(o.path) as entries:
+            for e in entries:
+                if is_hidden(e.name) or not is_image(e.name) or not e.is_file(): return None
+                files.append(e.name)
+        if not files: return None
+        table.add(o.name, sorted(files))
+    return table if table.marks else None
+
 def folder_source(
     folder:str|Path, # One folder a class, or images that a list names
     select:Selection=Selection(), # Which images, and their classes
@@ -391,6 +462,10 @@ def folder_source(
     "Images in folders."
     folder,left = Path(folder),Counter()
     if not select.labels: check_unused(str(folder), select, 'image_column', 'label_column', 'config_name')
+    table = None if select.labels or select.split or select.unlabelled else plain_table(folder)
+    if table is not None:
+        classes,table.labels = label_images(str(folder), table.marks)
+        return listed_source(str(folder), titles(folder, classes), table, lambda o: Image.open(o[2]), left)
     files = list(walk(folder, left))
     texts = {o.with_suffix('').as_posix():o for o in files if o.suffix in ('.txt', '.caption')}
     found = []
@@ -420,6 +495,10 @@ def tar_members(
     path:Path, # An uncompressed tar file
 )->list: # `TarInfo` of its files
     "The files in a tar file; `UserError` where it is cut short."
+    kind = path.suffix.lower()
+    require(not is_image(path.name), f'{path} is one picture; give the folder that holds it')
+    require(kind not in ('.parquet', '.arrow'), f'{path} is a file of a data set; give hf:{path.parent}')
+    require(not zipfile.is_zipfile(path), f'{path} is a ZIP file; unpack it, and give the folder')
     try:
         with tarfile.open(path, 'r:') as tar: members = [o for o in tar if o.isfile()]
     except tarfile.TarError as e:
@@ -437,7 +516,7 @@ def tar_samples(
     "Members that belong together: the key ends at the first dot of a name."
     samples = {}
     for o in members:
-        path = o.name.removeprefix('./')
+        path = '/'.join(part for part in o.name.split('/') if part not in ('', '.', '..')) # nothing is unpacked
         if any(is_hidden(part) for part in path.split('/')): left['hidden or system'] += 1
         else:
             folder,slash,base = path.rpartition('/')
@@ -599,6 +678,7 @@ def open_dataset(
     try: data = load_from_disk(name) if kept else load_dataset(name, config, split=split, streaming=streaming)
     except Exception as e: # of any of the libraries below
         reason = ' '.join(str(e).split())[:300] or type(e).__name__
+        if isinstance(e, IndexError): reason = 'it holds no rows'
         remedy = 'give the name of one on the hub, or a folder of Parquet, Arrow or image files'
         if 'onfig' in reason: remedy = 'choose one with --config-name'
         elif 'split' in reason.lower(): remedy = 'choose one with --split'

@@ -10,6 +10,7 @@ __all__ = ['format_version', 'basis_name', 'page', 'will_need', 'libc', 'least_a
 # %% ../../nbs/data/13_store.ipynb #15aa8b70
 import ctypes,errno,hashlib,itertools,math,mmap,os,time
 from concurrent.futures import Future,ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 import numpy as np
 import torch
@@ -198,6 +199,14 @@ class Remote:
             found = sha256(partial)
             arrived = f'it arrived with checksum {found[:8]}… instead of {(checksum or "")[:8]}…'
             require(checksum in (None, found), f'{arrived}, and is damaged or was changed: prepare the store again')
+
+    def sweep(self,
+        seconds:float=86_400, # Age of a copy
+    ):
+        "Remove copies of shards that a killed run has left; younger ones may be in use, or will be used."
+        for o in (self.folder/'shards').glob('*'):
+            with suppress(FileNotFoundError): # another process may be as quick
+                if time.time()-o.stat().st_mtime>seconds: o.unlink()
 
     def drop(self,
         name:str, # File in the store

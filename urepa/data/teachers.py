@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['normalisations', 'patches', 'kinds', 'default_kind', 'families', 'before_norm', 'TeacherLike', 'TokenShape',
-           'Teacher', 'conv_stem', 'small_vit', 'random_teacher', 'RawPatches', 'teacher_path', 'TeacherName',
-           'parse_teacher', 'embedded_teacher', 'read_teacher', 'own_teacher', 'teacher_grid', 'load_teacher',
-           'timm_vit', 'patch_side', 'token_shape', 'family_norm', 'chosen_norm', 'read_weights', 'fill_weights',
-           'takes_final_norm', 'check_tokens', 'timm_teacher', 'teacher_fingerprint', 'teacher_about']
+           'vit_grid', 'Teacher', 'fit_proportions', 'conv_stem', 'small_vit', 'random_teacher', 'RawPatches',
+           'patches_of', 'teacher_path', 'TeacherName', 'parse_teacher', 'embedded_teacher', 'read_teacher',
+           'own_teacher', 'teacher_grid', 'load_teacher', 'timm_vit', 'patch_side', 'token_shape', 'family_norm',
+           'chosen_norm', 'read_weights', 'fill_weights', 'takes_final_norm', 'check_tokens', 'timm_teacher',
+           'teacher_fingerprint', 'teacher_about']
 
 # %% ../../nbs/data/12_teachers.ipynb #4bc41038
 import functools,hashlib,re,sys
@@ -20,7 +21,7 @@ from safetensors.torch import load_file
 from timm.data import resolve_model_data_config
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor,nn
-from ..core import UserError,asset,nearest,require
+from ..core import UserError,as_size,asset,divides,nearest,require,sides,size_words
 from ..machine import seeded
 from ..tensors import fingerprint
 from ..tokens import grid_side,to_tokens
@@ -29,10 +30,10 @@ from ..tokens import grid_side,to_tokens
 class TeacherLike(Protocol):
     "What a run asks of a teacher: a frozen module that turns images into tokens."
     width:int # Features of a token
-    grid:int # Tokens per side
+    grid:int|tuple # Tokens per side, or rows and columns
 
     def __call__(self, images:Tensor)->Tensor:
-        "Images in [−1, 1], `[b c h w]`, to patch tokens `[b grid*grid width]`, row-major."
+        "Images in [−1, 1], `[b c h w]`, to patch tokens `[b n width]`, row-major."
 
     def state_dict(self)->dict:
         "Its weights, by name."
@@ -40,9 +41,16 @@ class TeacherLike(Protocol):
 class TokenShape(NamedTuple):
     "What a projector has to know of a teacher's tokens."
     width:int # Features of a token
-    grid:int # Tokens per side
+    grid:int|tuple # Tokens per side, or rows and columns
 
 # %% ../../nbs/data/12_teachers.ipynb #9585376d
+def vit_grid(
+    vit:nn.Module, # Any of timm
+)->int|tuple: # Tokens per side, or rows and columns
+    "The grid of the images that a ViT is built for."
+    grid = getattr(vit.patch_embed, 'grid_size', None)
+    return as_size(grid or grid_side(vit.patch_embed.num_patches))
+
 class Teacher(nn.Module):
     "A frozen timm ViT: images in, patch tokens out."
     def __init__(self,
@@ -60,7 +68,7 @@ class Teacher(nn.Module):
         self.register_buffer('std', torch.tensor(std).reshape(-1, 1, 1))
         self.width = vit.embed_dim # features of a token
         self.depth = len(vit.blocks)
-        self.grid = grid_side(vit.patch_embed.num_patches) # tokens per side
+        self.grid = vit_grid(vit) # tokens per side, or rows and columns
         self.eval()
 
     def train(self, mode=True):
@@ -97,6 +105,18 @@ class Teacher(nn.Module):
         return self.vit.forward_intermediates(self.preprocess(images), **options)
 
 # %% ../../nbs/data/12_teachers.ipynb #2afc0977
+def fit_proportions(
+    vit:nn.Module, # Built for squares; changed in place
+    size:int|tuple, # Of images, or anything of their proportions
+)->nn.Module: # The same, for images of these proportions
+    "Let a ViT look at wide or tall images: the short side stays, positions are resampled as timm does."
+    height,width = sides(size)
+    if height==width: return vit
+    patch,short = patch_side(vit),min(vit.patch_embed.img_size)
+    grid = [max(1, round(short*o/min(height, width)/patch)) for o in (height, width)]
+    vit.set_input_size(img_size=tuple(patch*o for o in grid))
+    return vit
+
 def conv_stem(
     width:int, # Channels of the result
     channels:int=32, # Channels at half resolution
@@ -131,9 +151,10 @@ def small_vit(
 # %% ../../nbs/data/12_teachers.ipynb #7c77679f
 def random_teacher(
     seed:int=0, # Names the weights
+    size:int|tuple=32, # Of images, or anything of their proportions
 )->Teacher: # The embedded architecture, never trained
     "The control: a teacher that knows nothing."
-    return Teacher(small_vit(seed))
+    return Teacher(fit_proportions(small_vit(seed), size))
 
 # %% ../../nbs/data/12_teachers.ipynb #28d1e85c
 class RawPatches(nn.Module):
@@ -141,20 +162,28 @@ class RawPatches(nn.Module):
     depth = 0
 
     def __init__(self,
-        size:int=32, # Pixels per side of an image
+        size:int|tuple=32, # Pixels per side of an image, or height and width
         channels:int=1, # Of an image
-        grid:int=8, # Tokens per side
+        grid:int|tuple=8, # Tokens per side, or rows and columns
     ):
         super().__init__()
-        self.grid = grid # tokens per side
-        self.patch = size//grid # pixels per side of a patch
+        self.grid = as_size(grid) # tokens per side, or rows and columns
+        self.patch = sides(size)[0]//sides(grid)[0] # pixels per side of a patch
         self.width = channels*self.patch**2 # features of a token
 
     def forward(self,
         images:Tensor, # float in [−1, 1], `[b c h w]`
-    )->Tensor: # `[b grid*grid c*patch*patch]`
+    )->Tensor: # `[b n c*patch*patch]`
         "What the student is aligned with."
         return to_tokens(F.pixel_unshuffle(images, self.patch))
+
+def patches_of(
+    shape:tuple, # Of images: channels, height, width
+)->RawPatches:
+    "Square patches, eight or a few more along the shorter side."
+    channels,height,width = shape
+    patch = next(o for o in range(max(1, min(height, width)//8), 0, -1) if divides(o, (height, width)))
+    return RawPatches((height, width), channels, (height//patch, width//patch))
 
 # %% ../../nbs/data/12_teachers.ipynb #0000000f
 def teacher_path(
@@ -193,10 +222,11 @@ default_kind = 'supervised'
 
 def embedded_teacher(
     kind:str=default_kind, # A key of `kinds`
+    size:int|tuple=32, # Of images, or anything of their proportions
 )->Teacher:
     "The teacher whose weights come with the package."
     require(kind in kinds, f"unknown kind {kind!r}: choose from {', '.join(kinds)}")
-    return Teacher(read_teacher(teacher_path(kind), patches[kind]))
+    return Teacher(fit_proportions(read_teacher(teacher_path(kind), patches[kind]), size))
 
 def read_teacher(
     path:str|Path, # What `save_teacher` wrote
@@ -231,19 +261,22 @@ def own_teacher(
     return Teacher(read_teacher(path, **sizes), (.5,)*channels, (.5,)*channels)
 
 def teacher_grid(
-    pixels:int, # Per side of an image
-)->int: # Tokens per side
-    "The grid of a teacher whose size can be chosen: a sixteenth of the image's side, as in REPA."
-    return max(1, pixels//16)
+    pixels:int|tuple, # Per side of an image, or height and width
+)->int|tuple: # Tokens per side, or rows and columns
+    "The grid of a teacher whose size can be chosen: a sixteenth of the image's sides, as in REPA."
+    return as_size([max(1, o//16) for o in sides(pixels)])
 
 def load_teacher(
     name:str, # The config's `align.teacher`
     seed:int=0, # Names the weights of `'random'`
-    grid:int=16, # Tokens per side, for those whose size can be chosen
+    grid:int|tuple=16, # Tokens per side, or rows and columns, for those whose size can be chosen
+    shape:tuple=(1, 32, 32), # Of the images, for the others: channels, height, width
 )->TeacherLike: # A `Teacher` or `RawPatches`
     "A teacher by name."
-    own = dict(embedded=embedded_teacher, random=functools.partial(random_teacher, seed), pixels=RawPatches)
-    own |= {f'embedded-{o}':functools.partial(embedded_teacher, o) for o in kinds}
+    size = shape[1:]
+    own = dict(embedded=lambda: embedded_teacher(size=size), random=lambda: random_teacher(seed, size),
+               pixels=lambda: patches_of(shape))
+    own |= {f'embedded-{o}':functools.partial(embedded_teacher, o, size) for o in kinds}
     if name in own: return own[name]()
     if parse_teacher(name).vit=='own': return own_teacher(parse_teacher(name).file)
     known = '@' in name or ':' in name or timm.is_model(parse_teacher(name).vit.split('.')[0])
@@ -273,15 +306,16 @@ def patch_side(
     vit:nn.Module, # From `timm_vit`, of its usual size
 )->int: # Pixels
     "Pixels per token and side, also where convolutions make the tokens."
-    return vit.patch_embed.img_size[0]//grid_side(vit.patch_embed.num_patches)
+    return vit.patch_embed.img_size[0]//sides(vit_grid(vit))[0]
 
 def token_shape(
     name:str, # The config's `align.teacher`, or the name of a ViT in timm
-    grid:int=16, # Tokens per side, for those whose size can be chosen
+    grid:int|tuple=16, # Tokens per side, or rows and columns, for those whose size can be chosen
+    shape:tuple=(1, 32, 32), # Of the images, for the others: channels, height, width
 )->TokenShape:
     "What a teacher's tokens are like, from its architecture alone."
     if name in ('random', 'pixels') or name.split('-')[0]=='embedded' or parse_teacher(name).vit=='own':
-        teacher = load_teacher(name)
+        teacher = load_teacher(name, shape=shape)
         return TokenShape(teacher.width, teacher.grid)
     with torch.device('meta'): return TokenShape(timm_vit(parse_teacher(name).vit).embed_dim, grid)
 
@@ -353,24 +387,27 @@ def takes_final_norm(
 def check_tokens(
     name:str, # Of the architecture, for messages
     patch:int, # From `patch_side`
-    grid:int, # Tokens per side
+    grid:int|tuple, # Tokens per side, or rows and columns
 ):
     "`UserError` for a network that does not give one token for each patch of such an image."
+    rows,columns = sides(grid)
+    size = patch*rows,patch*columns
     try:
         with torch.device('meta'):
-            vit = timm_vit(name, img_size=patch*grid)
-            found = Teacher(vit, [.5]*3, [.5]*3)(torch.zeros(1, 3, patch*grid, patch*grid)).shape
+            vit = timm_vit(name, img_size=size)
+            found = Teacher(vit, [.5]*3, [.5]*3)(torch.zeros(1, 3, *size)).shape
     except UserError: raise
     except Exception as e: # whatever a network of another kind says
         reason = ' '.join(str(e).split())[:120] or type(e).__name__
-        raise UserError(f'{name} cannot look at {patch*grid} pixels as {grid}×{grid} tokens ({reason}); choose a plain '
-                        'ViT, whose name starts with vit_, or another grid') from e
-    require(found[1]==grid**2, f'{name} gives {found[1]} tokens in place of {grid}×{grid}: it is no plain ViT; choose '
+        raise UserError(f'{name} cannot look at {size_words(size)} pixels as {rows}×{columns} tokens ({reason}); '
+                        'choose a plain ViT, whose name starts with vit_, or another grid') from e
+    require(found[1]==rows*columns,
+            f'{name} gives {found[1]} tokens in place of {rows}×{columns}: it is no plain ViT; choose '
             'one whose name starts with vit_')
 
 def timm_teacher(
     name:str, # As for `parse_teacher`
-    grid:int=16, # Tokens per side
+    grid:int|tuple=16, # Tokens per side, or rows and columns
     final_norm:bool|None=None, # Take tokens after the final norm; by default as REPA does for this family
 )->Teacher:
     "A ViT of timm with its weights and its own preprocessing."
@@ -379,10 +416,11 @@ def timm_teacher(
     name,file,_ = asked
     with torch.device('meta'): patch = patch_side(timm_vit(name))
     check_tokens(name, patch, grid)
-    vit = timm_vit(name, img_size=patch*grid)
+    size = tuple(patch*o for o in sides(grid))
+    vit = timm_vit(name, img_size=size)
     if file: fill_weights(vit, file)
     else:
-        try: vit = timm.create_model(name, pretrained=True, num_classes=0, img_size=patch*grid)
+        try: vit = timm.create_model(name, pretrained=True, num_classes=0, img_size=size)
         except (OSError, RuntimeError) as e:
             command = f"python -c \"import timm; timm.create_model('{name}', pretrained=True)\""
             remedy = f'on a machine with network run {command}, or get a file of them and pass {name}@FILE'

@@ -15,12 +15,13 @@ from torch import Tensor,nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from ..align.depth import block_batches,block_numbers,block_stage,is_teacher,listed,probe_blocks
-from ..core import COLORS,require,sha256
+from ..core import COLORS,require,sha256,sides
 from ..data.images import fashion,to_model
 from ..data.teachers import load_teacher,teacher_path
 from ..flow.paths import Flow
 from ..nets.adapted import adapt
-from ..tokens import Moments,grid_side
+from ..nets.places import find_prefix
+from ..tokens import Moments,grid_of
 
 # %% ../../nbs/inside/72_probe.ipynb #802b20f1
 def linear_readout(
@@ -179,11 +180,12 @@ def block_spectra(
 
 # %% ../../nbs/inside/72_probe.ipynb #4f3b7b2f
 def grid_distances(
-    side:int, # Tokens per side
-)->Tensor: # `[n n]`, in shares of the image's side
+    grid:int|tuple, # Tokens per side, or rows and columns
+)->Tensor: # `[n n]`, in shares of the image's longer side
     "Distance between the centres of every two tokens."
-    y,x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing='ij')
-    places = torch.stack([y, x], -1).flatten(0, 1).double()/side
+    rows,columns = sides(grid)
+    y,x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing='ij')
+    places = torch.stack([y, x], -1).flatten(0, 1).double()/max(rows, columns)
     return torch.cdist(places, places)
 
 def attention_reach(
@@ -191,21 +193,27 @@ def attention_reach(
     k:Tensor, # Keys, `[b heads n d]`
     mask:Tensor|None=None, # Added to the similarities, such as BEiT's bias of positions, or `False` where none may look
     scale:float|None=None, # Of the similarities; by default 1/√d
-)->Tensor: # Mean distance to what is attended to, `[heads]`, in shares of the image's side
+    size:tuple=(1, 1), # Rows and columns of the image, or anything of its proportions
+)->Tensor: # Mean distance to what is attended to, `[heads]`, in shares of the image's longer side
     "How far each head looks (Dosovitskiy et al. 2021)."
-    n = int(q.shape[2]**.5)**2
+    prefix = find_prefix(q.shape[2], size)
+    grid = (int(q.shape[2]**.5),)*2 if prefix is None else grid_of(q.shape[2]-prefix, size)
+    n = grid[0]*grid[1]
     q,k = q[:,:,-n:].double(),k[:,:,-n:].double()
     similar = q@k.mT*(q.shape[-1]**-.5 if scale is None else scale) # [b heads n n]
     if mask is not None:
         mask = mask[...,-n:,-n:]
         similar = similar.masked_fill(~mask, -torch.inf) if mask.dtype==torch.bool else similar+mask
     shares = similar.softmax(-1)
-    return (shares*grid_distances(grid_side(n)).to(q)).sum(-1).mean((0, 2))
+    return (shares*grid_distances(grid).to(q)).sum(-1).mean((0, 2))
 
 class WatchAttention(TorchFunctionMode):
     "Inside a `with`: the reach of every call of attention, in running order."
-    def __init__(self):
+    def __init__(self,
+        size:tuple=(1, 1), # Rows and columns of the images, or anything of their proportions
+    ):
         super().__init__()
+        self.size = size
         self.reaches = []
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
@@ -215,7 +223,7 @@ class WatchAttention(TorchFunctionMode):
 
     def note(self, query, key, value, attn_mask=None, dropout_p=0., is_causal=False, scale=None, **_):
         "What PyTorch's function is given."
-        self.reaches.append(attention_reach(query, key, attn_mask, scale))
+        self.reaches.append(attention_reach(query, key, attn_mask, scale, self.size))
 
 def attention_distances(
     net, # A `UNet` or a `Teacher`
@@ -231,7 +239,7 @@ def attention_distances(
     sums = 0.
     batches = block_batches(net, images, labels, t, flow=flow, batch=batch, seed=seed)
     for part in images.split(batch):
-        with WatchAttention() as watch: next(batches)
+        with WatchAttention(tuple(images.shape[2:])) as watch: next(batches)
         hidden = 'this network computes attention step by step, where it cannot be watched'
         remedy = 'a ViT of timm does so unless it was made after timm.layers.set_fused_attn(True)'
         require(watch.reaches, f'{hidden}; {remedy}')

@@ -111,25 +111,33 @@ def unet_rows(
 )->list[dict]: # As from `part_row`, in running order
     "All parts of a network, leaving out those it does not have."
     config,grids = net.config,net.grids
-    def tokens(level): return meta_tensor(math.prod(sides(level.grid)), level.width)
+    def tokens(level, more=0): return meta_tensor(math.prod(sides(level.grid))+more, level.width)
     def vector(level): return meta_tensor(level.width)
     x = meta_tensor(config.in_channels, *sides(config.image_size))
     t,y = meta_tensor(),meta_tensor().long()
     embed = lambda: (net.patches(x), [o(t, y) for o in net.conditions])
     rows = [part_row('embedding', grids[0], embed, net.patches, net.conditions)]
     rows[0]['parameters'] += net.positions.numel()
-    fused,ways = 0,len(net.downs)
+    held = net.class_positions
+    if held is not None: rows[0]['parameters'] += held.numel()
+    def labels(block): return 0 if held is None or block<net.class_start else held.shape[1]
+    first,ways = 1,len(net.downs)
     for k,(name,level,stage) in enumerate(zip(level_names(net), net.levels, net.stages)):
         if ways and k>net.centre:
             up,below = net.ups[k-net.centre-1],net.levels[k-1]
             part = f'up {ways-k+net.centre+1}' if ways>1 else 'up'
             rows.append(part_row(part, level.grid, lambda: up(tokens(below), below.grid), up))
-        fusions = net.fusions[fused:fused+len(stage)] if k>net.centre else []
-        fused += len(fusions)
-        def one():
-            for o in fusions[:1]: o(tokens(level), tokens(level))
-            stage[0](tokens(level), vector(level))
-        rows.append(part_row(name, level.grid, one, *fusions, *stage, blocks=len(stage)))
+        numbered = list(enumerate(stage, first))
+        first += len(stage)
+        fusions = [net.fusions[net.takes[i]] for i,_ in numbered if i in net.takes]
+        alike = len({(type(o), i in net.takes, labels(i)) for i,o in numbered})==1
+        some = numbered[:1] if alike else numbered # one block stands for all of its kind
+        def run():
+            for i,block in some:
+                if i in net.takes: net.fusions[net.takes[i]](tokens(level), tokens(level))
+                block(tokens(level, labels(i)), vector(level))
+        row = part_row(name, level.grid, run, *fusions, *stage, blocks=len(stage) if alike else 0)
+        rows.append(row|dict(blocks=len(stage)))
         if ways and k<net.centre:
             down,inner = net.downs[k],net.levels[k+1]
             name,run = f'down {k+1}' if ways>1 else 'down',lambda: down(tokens(level), level.grid)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['prefixes', 'Read', 'first_tensor', 'find_prefix', 'read_output', 'unwrap', 'find_module', 'example_of',
-           'added_conditions', 'call_without_numbers', 'call_with_numbers', 'dry_run', 'image_size', 'Place',
-           'candidates', 'recommend', 'find_places', 'descend', 'place_of']
+           'added_conditions', 'call_without_numbers', 'call_with_numbers', 'dry_run', 'image_size', 'image_in',
+           'Place', 'candidates', 'recommend', 'find_places', 'descend', 'place_of']
 
 # %% ../../nbs/nets/23_places.ipynb #e67c695f
 import inspect
@@ -14,7 +14,7 @@ from dataclasses import fields,is_dataclass
 from typing import NamedTuple
 import torch
 from torch import Tensor,nn
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_leaves,tree_map_only
 from ..core import UserError,nearest,require
 from ..tokens import grid_of,to_tokens
 
@@ -35,7 +35,7 @@ def first_tensor(
         else: output = None
     return output
 
-prefixes = 0,1,2,4,5 # none, a class token, two of them, four registers, both
+prefixes = 0,1,2,3,4,5 # none, class tokens, registers, both
 
 def find_prefix(
     n:int, # Tokens
@@ -176,11 +176,15 @@ def dry_run(
 def image_size(
     example, # As for `dry_run`
 )->tuple: # Rows and columns
-    "The size of the image among the arguments of a call: the first tensor of four dimensions."
-    values = list(example.values()) if isinstance(example, Mapping) else example
-    for o in values if isinstance(values, (tuple, list)) else [values]:
-        if isinstance(o, Tensor) and o.ndim==4: return tuple(o.shape[2:])
-    return 1,1
+    "The size of the image among the arguments of a call."
+    image = image_in(example)
+    return (1, 1) if image is None else tuple(image.shape[2:])
+
+def image_in(
+    example, # As for `dry_run`
+)->Tensor|None: # `[b c h w]`
+    "The image among the arguments of a call: the first tensor of four dimensions, however deep it lies."
+    return next((o for o in tree_leaves(example) if isinstance(o, Tensor) and o.ndim==4), None)
 
 # %% ../../nbs/nets/23_places.ipynb #6b459324
 class Place(NamedTuple):

@@ -4,21 +4,25 @@
 
 # %% auto #0
 __all__ = ['rows', 'record_name', 'drawn_labels', 'codec_of', 'pipeline_config', 'load_published', 'load_drawn', 'with_options',
-           'spacing', 'solver_of', 'check_sampling', 'drawn_kind', 'Sampler', 'draw', 'stretches', 'shares',
-           'sample_files']
+           'spacing', 'solver_of', 'check_sampling', 'drawn_kind', 'Inputs', 'tf32', 'Sampler', 'stretches', 'shares',
+           'stretch', 'draw', 'sample_files']
 
 # %% ../../nbs/score/56_draw.ipynb #f47c23e3
-import dataclasses,itertools,json
+import dataclasses,itertools,json,sys
+from contextlib import contextmanager,nullcontext
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor
-from ..config import Config,Model,Sampling,from_dict,set_fields,to_dict
-from ..core import nearest,provenance,read_json,require,sha256
+from ..config import Config,Model,Sampling,drawing,drawing_words,from_dict,set_fields,settled,to_dict
+from ..core import nearest,provenance,read_json,require,sha256,sides
 from ..data.codecs import load_codec
-from ..data.images import to_u8
+from ..data.images import fashion,to_model,to_u8
+from ..data.tasks import condition_channels,draw_chance,task_of
 from ..flow.paths import flow_of
 from ..flow.sample import check_labels,image_bar,sample
 from ..flow.solvers import euler_maruyama,shifted,solvers,spacings
@@ -136,7 +140,7 @@ def check_sampling(
 ):
     "`UserError` for what this run cannot draw so."
     if config.data.labelled: drawn_labels(how.labels, [0], config.model.n_classes, how.seed)
-    else:
+    elif config.task.name=='none': # guidance of a task exaggerates what the input says
         require(how.guidance==1 or how.weak, f'the run is trained without labels, so that guidance {how.guidance} has '
             'nothing to exaggerate; give guidance 1, or a weaker run with --weak')
     require(how.early_guidance==1 or config.model.early_block, f'early_guidance {how.early_guidance} needs an early '
@@ -149,10 +153,28 @@ def drawn_kind(
 )->dict:
     "What two networks have to share if one is to guide the other."
     model,optim,data = config.model,config.optim,config.data
-    return dict(channels=model.in_channels, size=model.image_size, classes=model.n_classes, path=optim.path,
+    beside = condition_channels(config.task, model.in_channels)
+    return dict(channels=model.in_channels, condition=beside, size=model.image_size, classes=model.n_classes,
+        path=optim.path,
         prediction=optim.prediction, noise_scale=optim.noise_scale, scale=data.scale, bias=data.bias)
 
 # %% ../../nbs/score/56_draw.ipynb #0a56c002
+class Inputs(NamedTuple):
+    "Images to restore, and what a task leaves of them."
+    images:Tensor # Clean, uint8 `[n c h w]`
+    condition:Tensor # `[n k h w]`
+
+@contextmanager
+def tf32(
+    on:bool, # Whether float32 products are rounded; as it was by default
+):
+    "Products of a GPU in TF32 for a while."
+    matmul = torch.backends.cuda.matmul
+    before = matmul.allow_tf32
+    matmul.allow_tf32 = on or before
+    try: yield
+    finally: matmul.allow_tf32 = before
+
 class Sampler:
     "A run and how to draw from it; `sampler(first, count)` draws."
     def __init__(self,
@@ -167,9 +189,11 @@ class Sampler:
         self.step = loaded.step
         self.checkpoint = loaded.checksum
         self.flow = loaded.flow
+        how = settled(how, drawing(self.config))
         check_sampling(how, self.config)
         self.how = how
-        self.known = self.config.data.labelled>0 # whether the run knows labels
+        self.task = task_of(self.config.task) # what it restores, `None` where it draws from noise alone
+        self.known = self.config.data.labelled>0 and not self.task # whether images are drawn by label
         self.weak = None # network that guides
         self.weak_record = {}
         if how.weak: self.load_weak(run)
@@ -195,8 +219,8 @@ class Sampler:
     @property
     def shape(self)->tuple: # `(c, h, w)`
         "Of an image."
-        side = self.config.model.image_size*self.codec.factor
-        return (self.codec.image_channels or self.config.model.in_channels, side, side)
+        size = [o*self.codec.factor for o in sides(self.config.model.image_size)]
+        return (self.codec.image_channels or self.config.model.in_channels, *size)
 
     def labels(self,
         first:int, # Number of the first image
@@ -212,15 +236,41 @@ class Sampler:
         count:int, # How many
         show=False, # Progress bar: `True`, or one to move on
     )->Tensor: # uint8 `[count c h w]`
-        "Draw images."
+        "Draw images; a run with a task restores the embedded test images of these numbers."
+        condition = self.inputs(first, count).condition if self.task else None
+        with tf32(self.how.tf32):
+            return to_u8(self.answer(self.labels(first, count), condition, first, show=show))
+
+    def answer(self,
+        labels:Tensor, # Of the images, `[n]`
+        condition:Tensor|None=None, # What a task tells of them, `[n k h w]`
+        first:int=0, # Number of the first image
+        **options, # For `sample`: `show`, `start`, or other solvers, steps and seeds than those of `how`
+    )->Tensor: # In [−1, 1], on the CPU, `[n c h w]`
+        "What the run draws, or restores from a condition."
         how = self.how
-        return to_u8(sample(
-            self.call, self.labels(first, count), flow=self.flow, decode=self.codec.decode,
-            solver=solver_of(how), steps=how.steps, spacing=spacing(how), last_step=how.last_step,
-            guidance=how.guidance, interval=how.interval, weak=self.weak, seed=how.seed, first=first,
+        usual = dict(solver=solver_of(how), steps=how.steps, spacing=spacing(how), last_step=how.last_step,
+            guidance=how.guidance, seed=how.seed, progress=options.pop('show', False))
+        images = sample(
+            self.call, labels, flow=self.flow, decode=self.codec.decode, interval=how.interval, weak=self.weak,
+            first=first, batch_size=how.batch_size, rows=rows, dtype=getattr(torch, how.solver_precision),
             early_guidance=how.early_guidance, early_interval=how.early_interval,
-            batch_size=how.batch_size, rows=rows, progress=show, dtype=getattr(torch, how.solver_precision),
-            autocast=torch.bfloat16 if how.precision=='bfloat16' else None))
+            autocast=torch.bfloat16 if how.precision=='bfloat16' else None, condition=condition, **usual|options)
+        return self.task.finish(images, condition) if self.task else images
+
+    def inputs(self,
+        first:int, # Number of the first image
+        count:int, # How many
+    )->Inputs:
+        "Embedded test images, as the task spoils them; the same for all runs of a task."
+        d,name = self.config.data,self.config.task.name
+        require(not d.store and not d.images, f'this run restores images ({name}), and only embedded ones are at '
+            'hand; give images with urepa restore RUN --images FOLDER')
+        images,_ = fashion('test')
+        numbers = [i%len(images) for i in range(first, first+count)]
+        x = to_model(images[numbers])
+        chance = draw_chance(x.shape, ('task', 'test'), numbers, noise=self.task.noisy)
+        return Inputs(images[numbers], self.task.degrade(x, chance))
 
     def record(self)->dict: # What JSON holds, as it will be read back: tuples are lists
         "All that is needed to draw the same images again."
@@ -228,21 +278,10 @@ class Sampler:
         rule = ('all noise of image i comes from generator(seed, "sample", i), '
             'its random label from generator(seed, "label", i)')
         decoder = dict(name=self.codec.name, scale=self.codec.scale, bias=self.codec.bias)
-        record = dict(step=self.step, checkpoint=self.checkpoint, sampling=how, seed_rule=rule, rows=rows,
+        task = dict(inputs='embedded test image i, degraded by generator("task", "test", i)') if self.task else {}
+        record = dict(task, step=self.step, checkpoint=self.checkpoint, sampling=how, seed_rule=rule, rows=rows,
             decoder=decoder, **self.weak_record, config=to_dict(self.config), provenance=provenance())
         return json.loads(json.dumps(record))
-
-def draw(
-    run:str|Path|Loaded, # As `Sampler`
-    count:int, # How many images
-    step:int|None=None, # Checkpoint; the newest by default
-    show:bool=False, # Progress bar
-    **how, # Fields of `Sampling`
-)->tuple: # uint8 images `[n c h w]`, and the labels asked for `[n]` (`None` where the run knows no labels)
-    "Sample images of a run into memory."
-    require(count>0, f'{count} images were asked for; ask for at least one')
-    sampler = Sampler(run, with_options(Sampling(), how), step)
-    return sampler(0, count, show),sampler.labels(0, count) if sampler.known else None
 
 # %% ../../nbs/score/56_draw.ipynb #3488edc8
 def stretches(
@@ -264,6 +303,37 @@ def shares(
     "Divide passes among processes: contiguous ranges, no longer than a batch."
     return [stretches(o.tolist(), largest) for o in np.array_split(np.array(missing, dtype=int), world)]
 
+def stretch(
+    count:int, # Images of a set
+    rank:int=0, # A process
+    world:int=1, # Of how many
+)->range: # Numbers of images
+    "What a process draws of a set that nobody has begun."
+    mine = shares(list(range(-(-count//rows))), world, count)[rank]
+    return range(mine[0].start*rows, min(count, mine[0].stop*rows)) if mine else range(0)
+
+def draw(
+    run:str|Path|Loaded, # As `Sampler`
+    count:int, # How many images
+    step:int|None=None, # Checkpoint; the newest by default
+    show:bool=False, # Progress bar
+    processes:Processes|None=None, # Those that draw a share each
+    **how, # Fields of `Sampling`
+)->tuple: # uint8 images `[n c h w]`, and the labels asked for `[n]` (`None` where the run knows no labels)
+    "Sample images of a run into the memory of the first process; the others return `None` and `None`."
+    require(count>0, f'{count} images were asked for; ask for at least one')
+    alone = processes is None or processes.world==1
+    mine = stretch(count) if alone else stretch(count, processes.rank, processes.world)
+    with nullcontext() if alone else processes.together():
+        sampler = Sampler(run, with_options(Sampling(), how), step, processes)
+        images = sampler(mine.start, len(mine), show) if mine else torch.empty(0, *sampler.shape, dtype=torch.uint8)
+    if not alone:
+        parts = [None]*processes.world if processes.main else None
+        dist.gather_object(images, parts, group=processes.group)
+        if not processes.main: return None,None
+        images = torch.cat(parts)
+    return images,sampler.labels(0, count) if sampler.known else None
+
 def sample_files(
     run:str|Path, # Run folder
     out:str|Path, # A file that ends in .npz (ADM's form) or .png (one sheet), or a folder for PNG files
@@ -280,6 +350,7 @@ def sample_files(
     rank,world = processes.rank,processes.world
     require(world<=n, f'{world} processes for {n} images; start no more processes than there are images')
     sampler = Sampler(run, dataclasses.replace(how, device=str(processes.device)), step, processes)
+    if show and rank==0: print(f'{run}: {drawing_words(sampler.how)}', file=sys.stderr)
     plan = dict(n=n, **sampler.record())
     left = open_output(writer, plan)
     processes.wait()
@@ -289,7 +360,7 @@ def sample_files(
     processes.wait()
     mine = [(o.start*rows, min(n, o.stop*rows)) for o in shares(missing, world, -(-how.batch_size//rows))[rank]]
     label = f'sample {n:,}' if world==1 else f'sample {n:,}, process 1 of {world}'
-    with image_bar(sum(stop-first for first,stop in mine), how.steps, label, show and rank==0) as bar:
+    with image_bar(sum(stop-first for first,stop in mine), sampler.how.steps, label, show and rank==0) as bar:
         for first,stop in mine: writer.put(first, sampler(first, stop-first, bar).permute(0, 2, 3, 1).numpy())
     processes.wait()
     if rank==0: close_output(writer, plan, sampler.labels(0, n) if sampler.known else None)

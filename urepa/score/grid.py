@@ -6,7 +6,7 @@
 __all__ = ['needed', 'possible', 'is_grid', 'points', 'check_grid', 'read_grid', 'standing_score', 'run_grid', 'grid_table']
 
 # %% ../../nbs/score/73_grid.ipynb #581f1cc7
-import itertools,tomllib
+import dataclasses,itertools,tomllib
 from pathlib import Path
 from ..config import Sampling,to_dict
 from ..core import UserError,nearest,progress,provenance,require,write_json
@@ -95,7 +95,9 @@ def run_grid(
     judged = dict(reference=grid.get('reference', 'fashion'), nets=sweep_nets(grid))
     for point in progress(every, f'grid {Path(path).stem}', show):
         score = standing_score(run, grid, step, point)
-        if score is None: score = score_run(run.folder, grid['count'], step, **judged, **{**shared, **point})
+        if score is None:
+            how = dataclasses.asdict(how_to_draw({**shared, **point}))
+            score = score_run(run.folder, grid['count'], step, **judged, **how)
         result['scores'].append(dict(point=point, **score))
         write_json(out, result)
     return result

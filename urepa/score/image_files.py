@@ -19,7 +19,7 @@ import torch
 from PIL import Image,UnidentifiedImageError
 from torch import Tensor
 from ..config import Reading,Selection
-from ..core import UserError,read_json,require,sha256,write_atomic,write_json
+from ..core import UserError,as_size,read_json,require,sha256,write_atomic,write_json
 from ..data.codecs import load_codec
 from ..data.images import image_grid,open_source,to_u8
 from ..data.prepare import Pictures
@@ -271,7 +271,7 @@ def folder_batches(
     def checked(file):
         array = read_image(file)
         require(array.shape==shape, f'{file} has shape {list(array.shape)} and {files[0].name} {list(shape)}; '
-            'all images must have one size and one mode')
+            'all images must have one size and one mode (for --statistics, --size 256 cuts them)')
         return array
     with ThreadPoolExecutor(4) as pool:
         for i in range(first*size, len(files), every*size): yield np.stack(list(pool.map(checked, files[i:i+size])))
@@ -362,7 +362,7 @@ class Images:
         for file in self.files:
             with opened(file) as o:
                 require(o.size==(w, h), f'{file} is {o.height}×{o.width} and {self.files[0].name} {h}×{w}; '
-                    'all images must have one size')
+                    'all images must have one size (for --statistics, --size 256 cuts them)')
 
     def batches(self,
         size:int=64, # Images in a batch
@@ -385,6 +385,17 @@ class Images:
             except (*unreadable, zipfile.zlib.error) as e:
                 raise UserError(f'{self.source} cannot be read as images ({e}); '
                     'a file is truncated or damaged: write it again') from e
+
+    def numbered(self,
+        size:int=64, # Images in a batch
+        rank:int=0, # This process
+        world:int=1, # Processes; each takes one batch in so many
+    ): # Yields pairs: number of the first image, uint8 `[b c h w]`
+        "The batches of one process."
+        first = rank*size
+        for x in self.batches(size, rank, world):
+            yield first,x
+            first += world*size
 
     def checksum(self)->str: # 64 hexadecimal digits
         "Of the file; of names and contents of all files in a folder; of the bytes of a tensor."
@@ -442,7 +453,7 @@ class CutImages(Images):
     ):
         select = Selection(**dataclasses.asdict(reading), unlabelled=True)
         source = open_source(str(name), select)
-        self.pictures = Pictures(source, shape[1], shape[0]==1, reading.tolerance)
+        self.pictures = Pictures(source, as_size(shape[1:]), shape[0]==1, reading.tolerance)
         self.source,self.files,self.record,self.labels = Path(str(name)),[],None,None
         self.n,self.shape = source.length,tuple(shape)
         self.seen = None # checksum, once all were read
@@ -454,7 +465,8 @@ class CutImages(Images):
         opened = next(iter(self.pictures.source.read(0, 1))).opened
         try: w,h = opened().size
         except Exception: return # it will be passed over
-        require(min(w, h)>=self.shape[1], f'the samples are {self.shape[1]}×{self.shape[2]} and the first image of '
+        require(h>=self.shape[1] and w>=self.shape[2],
+                f'the samples are {self.shape[1]}×{self.shape[2]} and the first image of '
                 f'{self.source} is {h}×{w}; compare images of one resolution, or larger ones, which are cut')
 
     def check_sizes(self): "Nothing: all are cut to one size."

@@ -11,7 +11,7 @@ __all__ = ['required', 'optional', 'reserved', 'judges', 'error_context', 'check
            'run_revisions']
 
 # %% ../../nbs/score/63_sweep.ipynb #9fe6ceac
-import math,os,re,threading,tomllib
+import dataclasses,math,os,re,threading,tomllib
 from concurrent.futures import BrokenExecutor,Executor,Future,ProcessPoolExecutor,wait
 from contextlib import contextmanager
 from functools import lru_cache,partial
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any,NamedTuple
 import torch
 from ..config import Config,preset,replace_fields,set_fields,to_dict
-from ..core import UserError,nearest,progress,provenance,read_json,require,write_json
+from ..core import UserError,as_size,nearest,progress,provenance,read_json,require,sides,write_json
 from ..data.batches import fit_config,open_data
 from ..data.teachers import TokenShape,teacher_grid,token_shape
 from ..machine import check_machine
@@ -148,8 +148,10 @@ def check_training(
     fitted = set_fields(fit_config(known, data), {'align.weight':align.weight})
     stored,teacher = data.meta['teacher'],None
     if align.reads_tokens:
-        teacher = token_shape(align.teacher, teacher_grid(data.size))
-        if stored: teacher = TokenShape(stored['width'], stored['grid'])
+        if stored: teacher = TokenShape(stored['width'], as_size(stored['grid']))
+        else:
+            shape = fitted.model.in_channels,*sides(data.size)
+            teacher = token_shape(align.teacher, teacher_grid(data.size), shape)
     objective = build(fitted, device='meta', teacher=teacher).objective
     objective.check_parts(optim.grad_accum)
     Averages(objective.net, optim.ema, optim.averages)
@@ -180,8 +182,8 @@ def check_row(
         config,data = check_training(row_config(sweep, row, sweep['seeds'][0]))
         codec = data.meta['codec']
         check_sampling(how_to_draw(sweep['sampling']), config)
-        side = config.model.image_size*codec['factor']
-        shape = (config.model.in_channels if codec['name']=='pixels' else 3, side, side)
+        size = [o*codec['factor'] for o in sides(config.model.image_size)]
+        shape = (config.model.in_channels if codec['name']=='pixels' else 3, *size)
         nets = sweep_nets(sweep)
         if nets is None: fashion_nets()[0](torch.zeros(1, *shape, dtype=torch.uint8)) # refuses other images
         for net in nets or fashion_nets(): open_reference(sweep.get('reference', 'fashion'), net, shape)
@@ -245,7 +247,7 @@ def run_one(
         for step in sweep['score_at']:
             if step not in done:
                 score_run(run.folder, sweep['count'], step, reference=sweep.get('reference', 'fashion'),
-                    nets=sweep_nets(sweep, device), **sweep['sampling'])
+                    nets=sweep_nets(sweep, device), **dataclasses.asdict(how_to_draw(sweep['sampling'])))
     return scores_of(sweep, row, seed, folder)
 
 # %% ../../nbs/score/63_sweep.ipynb #8aebb1fe

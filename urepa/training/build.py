@@ -55,7 +55,9 @@ def teacher_shape(
     align,model = config.align,config.model
     if align.teacher=='ema': return TokenShape(net.block_width(align.ema_block), net.block_grid(align.ema_block))
     if data is not None and data.teacher is not None: return data.teacher
-    return token_shape(align.teacher, as_size([o//model.patch_size for o in sides(model.image_size)]))
+    channels = model.in_channels if config.data.codec=='pixels' else 3
+    grid = as_size([o//model.patch_size for o in sides(model.image_size)])
+    return token_shape(align.teacher, grid, (channels, *sides(model.image_size)))
 
 def build_projector(
     config:Config, # A whole run

@@ -17,12 +17,14 @@ from typing import NamedTuple
 from fastcore.basics import patch
 from torch import nn
 from ..data.batches import TrainingData
-from ..config import Config,differences,from_dict,may_change,nearest_preset,set_fields,to_dict
-from ..core import held,provenance,read_json,require,sha256,write_atomic,write_json
+from ..config import Config,differences,field_value,from_dict,may_change,nearest_preset,presets,replace_fields
+from ..config import set_fields,to_dict
+from ..core import held,provenance,read_json,remedy,require,sha256,write_atomic,write_json
 from .ema import combine,named_decay,posthoc_weights
 from ..processes import Processes
-from .build import build,load_build
-from .checkpoint import check_fit,checkpoints,checksums,latest,load_weights,step_name,verify,weights_file
+from .build import Undrawn,build,load_build
+from .checkpoint import check_fit,checkpoints,latest,load_module,load_weights,step_name,verify
+from .checkpoint import weights_checksum
 from ..flow.paths import Flow
 
 # %% ../../nbs/training/53_run.ipynb #700df404
@@ -151,6 +153,18 @@ def write(
     write_json(self.folder/'config.json', to_dict(config))
     write_json(self.folder/'versions.json', dict(provenance(), store=store))
 
+# %% ../../nbs/training/53_run.ipynb #c0ffee02
+@patch
+def continued(
+    self:Run,
+    config:Config, # A preset, with what was set on purpose
+)->Config: # What the run does next
+    "The run's own settings but for those set on purpose; another preset stays as it is, to be refused."
+    asked = [k for k,o in presets.items() if not differences(o, config).keys()-set(config.explicit)]
+    if nearest_preset(self.config) not in asked: return config
+    typed = {k:field_value(config, k) for k in config.explicit}
+    return replace_fields(self.config, {'model.in_channels':self.config.model.in_channels} | typed)
+
 # %% ../../nbs/training/53_run.ipynb #5521f5c1
 @patch
 @contextmanager
@@ -198,7 +212,7 @@ class Log:
                 f.truncate()
                 f.write(self.waiting.encode())
         except OSError as e:
-            told = f'{self.path} could not be written ({e}); the run goes on'
+            told = f'{self.path} could not be written ({e}); the run goes on{remedy(e)}'
             with suppress(OSError): print(told, file=sys.stderr, flush=True)
         else:
             self.size += len(self.waiting.encode())
@@ -265,12 +279,12 @@ def check_average(
 @patch
 def newest(
     self:Run,
-    files:list|None=None, # Which of its files are to be read; `None` for all
+    parts:list|None=None, # What of it is to be read, as for `verify`; `None` for all
     processes:Processes|None=None, # All that are to read it: the first looks, and tells the others
 )->Path|None: # `None` if there is none
     "The newest checkpoint that is whole; says so where a newer one is damaged."
     main = processes is None or processes.main
-    found,broken = latest(self.folder/'checkpoints', files) if main else (None, [])
+    found,broken = latest(self.folder/'checkpoints', parts) if main else (None, [])
     for o in broken: print(f'passed over: {o}', file=sys.stderr)
     step = int(found.name) if found else -1
     if processes: step = processes.broadcast(step)
@@ -280,18 +294,18 @@ def newest(
 def checkpoint(
     self:Run,
     step:int|None=None, # The newest whole one by default
-    files:list|None=None, # Which of its files are to be read; `None` for all
+    parts:list|None=None, # What of it is to be read, as for `verify`; `None` for all
     processes:Processes|None=None, # As for `newest`
 )->Path:
     "A checkpoint, verified; `UserError` if it is not there, or damaged."
     if step is None:
-        found = self.newest(files, processes)
+        found = self.newest(parts, processes)
         require(found is not None, f'{self.folder} has no checkpoint yet; train further')
         return found
     found = self.folder/'checkpoints'/step_name(step)
     require(found.exists(), f'{self.folder} has no checkpoint at step {step}, only {self.steps}; '
             'choose one of these or train further')
-    if processes is None or processes.main: verify(found, files)
+    if processes is None or processes.main: verify(found, parts)
     return found
 
 class Loaded(NamedTuple):
@@ -299,7 +313,7 @@ class Loaded(NamedTuple):
     net:nn.Module # Averaged weights, in evaluation mode
     config:Config # Of its run
     step:int # Of its checkpoint
-    checksum:str # SHA-256 of the file of weights
+    checksum:str # Of its weights, as `weights_checksum`
     flow:Flow # What its answers mean
 
 @patch
@@ -327,15 +341,17 @@ def net(
     config = self.config
     check_average(average, config.optim.averages)
     name = f'ema-{average}' if average in config.optim.averages else 'ema'
-    checkpoint = self.checkpoint(step, [weights_file(name)], processes)
+    checkpoint = self.checkpoint(step, [name], processes)
     step = int(checkpoint.name)
-    parts = self.builder(build)(set_fields(config, {'align.weight':0.})) # no teacher is looked for
+    plain = set_fields(config, {'align.weight':0.}) # no teacher is looked for
+    with Undrawn(): parts = self.builder(build)(plain)
     net = parts.net
-    weights = load_weights(checkpoint, name, check=False)
-    if average and name=='ema': weights = self.posthoc_average(step, average)
-    check_fit(weights, net, f'{checkpoint}/{name}')
-    net.load_state_dict(weights)
-    return Loaded(net.eval(), config, step, checksums(checkpoint)[weights_file(name)], parts.objective.flow)
+    if average and name=='ema':
+        weights = self.posthoc_average(step, average)
+        check_fit({k:v.shape for k,v in weights.items()}, net, f'{checkpoint}/{name}')
+        net.load_state_dict(weights)
+    else: load_module(checkpoint, name, net)
+    return Loaded(net.eval(), config, step, weights_checksum(checkpoint, name), parts.objective.flow)
 
 # %% ../../nbs/training/53_run.ipynb #f71517fc
 @patch

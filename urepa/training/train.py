@@ -24,7 +24,7 @@ from ..machine import check_machine
 from .build import Undrawn,build
 from ..processes import Processes,Vote,say
 from ..nets.describe import describe,macs_in_words
-from .checkpoint import Writer,files_of,load_checkpoint,snapshot,write_snapshot
+from .checkpoint import HostCopy,Writer,load_checkpoint,parts_of,snapshot,write_snapshot
 from .run import Log,Run,check_parts,check_trackers,trackers
 
 # %% ../../nbs/training/54_train.ipynb #45b84fac
@@ -48,6 +48,7 @@ class State:
         self.processes = processes or Processes()
         self.step = 0 # steps done
         self.moving = False # weights, averages and moments are between two steps
+        self.mesh = self.processes.side_line() if shard else None # for checkpoints of split weights
         self.sums = {} # of the loss terms since the last line of the log
         self.skipped_in_a_row = 0
         self.cost = describe(objective.net, objective.projector, align.block) # while the weights are in one piece
@@ -163,10 +164,12 @@ def modules(
 
 def snapshot_of(
     state:State, # What to save
-)->dict: # For `checkpoint.write_snapshot`
-    "A copy of `state`, in the main process; all take part."
+    copy:HostCopy|None=None, # As for `snapshot`
+)->dict|None: # For `checkpoint.write_snapshot`; `None` in processes that hold nothing of their own
+    "A copy of `state`, in the main process, or of each process's part where weights are split; all take part."
     extra = dict(sums=state.processes.mean(state.sums), skipped_in_a_row=int(state.skipped_in_a_row))
-    return snapshot(state.step, modules(state), state.optimizer, extra, mine=state.processes.main)
+    if not state.mesh and not state.processes.main: return None
+    return snapshot(state.step, modules(state), state.optimizer, extra, copy=copy, mesh=state.mesh)
 
 def resume_from(
     state:State, # Takes over what was saved
@@ -174,7 +177,7 @@ def resume_from(
 )->State: # The same `state`; at step 0 if nothing was saved yet
     "Continue from the newest checkpoint that is whole; `UserError` where all are damaged."
     processes = state.processes
-    checkpoint = run.newest(files_of(modules(state), state.optimizer), processes)
+    checkpoint = run.newest(parts_of(modules(state), state.optimizer), processes)
     if checkpoint is None:
         require(not run.steps, f'{run.folder} has checkpoints and none of them is whole; nothing was changed: '
                 'bring one back from a copy, or train into another folder')
@@ -335,14 +338,19 @@ class Recorder:
         self.start = time.perf_counter() if start is None else start
         self.broken = '' # why the run cannot go on
         self.saved = first # step of the newest checkpoint
+        self.copy = HostCopy()
+        self.looking = Vote(state.processes) # whether the checkpoint to look at is on the disk
+        self.look_at = 0 # its step; 0 where none is to be looked at
         self.alone = threading.Lock()
         self.clock = Clock(optim, first)
         self.bar = progress(range(first, optim.steps), 'train', show, total=optim.steps, initial=first,
                             unit=' images', unit_scale=optim.batch_size)
         self.log = self.writer = None # in other processes than the main one
-        if state.processes.main:
-            self.log = Log(run.folder, trackers(state.config, run.folder))
-            self.writer = Writer(run.folder/'checkpoints', options.keep, options.keep_every)
+        if state.processes.main: self.log = Log(run.folder, trackers(state.config, run.folder))
+        if state.processes.main or state.mesh:
+            group = state.mesh and state.mesh.get_group()
+            self.writer = Writer(run.folder/'checkpoints', options.keep, options.keep_every, group=group,
+                                 presence=group and state.processes.presence)
 
     def due(self,
         *every:int, # Steps between two times; 0 is never
@@ -363,21 +371,35 @@ class Recorder:
     def save(self,
         stop:bool, # The run ends here
     ):
-        "A checkpoint and a call of `watch`, each when it is due."
+        "A checkpoint when it is due, and a look at one that waits for it."
         options = self.state.config.run
-        look = self.watch and self.due(options.sample_every, options.score_every)
-        if not (stop or look or self.due(options.save_every, self.state.config.optim.steps)): return
+        due = self.watch and self.due(options.sample_every, options.score_every)
+        saves = stop or due or self.due(options.save_every, self.state.config.optim.steps)
+        self.look(now=saves) # before the next one is written
+        if not saves: return
         if self.writer: self.writer.wait() # no more than one copy of a state is held
-        copy = snapshot_of(self.state)
+        copy = snapshot_of(self.state, self.copy)
         if self.writer: self.writer.put(copy)
         self.saved = self.state.step
-        if look and self.writer and not self.writer.wait(): self.call_watch()
+        if due: self.look_at = self.saved
+
+    def look(self,
+        now:bool=False, # Wait for the checkpoint
+    ):
+        "Look at a checkpoint once it is on the disk, all processes after the same step."
+        if not self.look_at: return
+        processes = self.state.processes
+        if not now and not self.looking.put(processes.main and self.writer.coming.done()): return
+        self.looking.read() # an answer that is on its way
+        step,self.look_at = self.look_at,0
+        failed = bool(self.writer and self.writer.wait())
+        if not processes.broadcast(int(failed)): self.call_watch(step)
 
     def rescue(self):
         "Save the last finished step without the other processes, if this one can; called from any thread."
         state = self.state
         with self.alone:
-            if not self.writer or state.config.run.fsdp or state.step==self.saved: return
+            if not self.writer or state.mesh or state.step==self.saved: return
             self.saved,step = state.step,state.step
             try:
                 require(not state.moving, f'step {step+1} is half done')
@@ -388,13 +410,15 @@ class Recorder:
             except Exception as e: say(f'step {step} could not be saved ({e}); the last checkpoint counts')
             else: say(f'step {step} is saved, the last that was finished')
 
-    def call_watch(self):
-        "Let a function look at the newest checkpoint; its failure does not end the run."
-        step = self.state.step
-        try: self.watch(self.run.folder, step)
+    def call_watch(self,
+        step:int, # Of a checkpoint
+    ):
+        "Let a function look at a checkpoint; its failure does not end the run."
+        processes = self.state.processes
+        try: self.watch(self.run.folder, step, processes)
         except Exception as e: # a picture may also want more memory than there is
             told = str(e) or type(e).__name__
-            print(f'step {step} could not be looked at ({told}); the run goes on', file=sys.stderr, flush=True)
+            if processes.main: say(f'step {step} could not be looked at ({told}); the run goes on')
 
     def __enter__(self): return self
 
@@ -411,17 +435,19 @@ def run_steps(
 ):
     "Step, log and save until the end, or until the run is asked to stop."
     batches = data.batches(state.step, state.config.optim.steps, state.parts())
-    processes,vote = state.processes,Vote(state.processes)
+    processes,vote,called_off = state.processes,Vote(state.processes),False
     with stop_requests(processes) as asked, recorder, processes.rescuing(recorder.rescue), closing(batches):
         for _,batch in zip(recorder.bar, batches):
             processes.at(2*state.step+1, f'in step {state.step+1}')
             state.train_step(*batch)
             processes.at(2*state.step, f'between steps {state.step} and {state.step+1}')
             recorder.log_step()
-            stop = vote.put(asked) or recorder.broken or state.step==until # the same in all processes
+            called_off = vote.put(asked) # the same in all processes
+            stop = called_off or recorder.broken or state.step==until
             recorder.save(stop)
             if stop: break
         vote.read()
+        if not called_off: recorder.look(now=True)
     if recorder.broken: raise Diverged(recorder.broken)
 
 def train(
@@ -430,7 +456,7 @@ def train(
     resume:bool=False, # Continue what stands there
     until:int|None=None, # Stop after this step, as Ctrl-C would
     show:bool=True, # What is planned, and a progress bar
-    watch:Callable|None=None, # `watch(run folder, step)`, called in the main process when a picture or a score is due
+    watch:Callable|None=None, # `watch(run folder, step, processes)`, called in all processes for a picture or a score
     build:Callable=build, # Makes the parts, as `build(config, data=…, device=…)`; from `load_build`, its file is kept
 )->Path: # The run folder
     "Train with U-REPA, in one process or many; a killed run loses at most the steps since its last checkpoint."
