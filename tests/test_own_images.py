@@ -51,6 +51,7 @@ def test_colour_photographs_of_all_sizes(tmp_path, monkeypatch):
     config = Run(tmp_path/'run').config
     assert (config.model.image_size, config.model.patch_size, config.model.n_classes) == (64, 8, 2)
     assert config.model.in_channels==3 and config.data.labelled==1
+    assert config.optim.prediction=='data', 'noise of 8×8×3 does not fit through a token'
     assert read_json(tmp_path/'run'/'data'/'training'/'store.json')['skipped']+read_json(
         tmp_path/'run'/'data'/'held-out'/'store.json')['skipped']==1
     scores = Run(tmp_path/'run').scores

@@ -378,6 +378,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'urepa.app.own_images.own_demo': ('app/own_images.html#own_demo', 'urepa/app/own_images.py'),
                                       'urepa.app.own_images.own_score': ('app/own_images.html#own_score', 'urepa/app/own_images.py'),
                                       'urepa.app.own_images.patch_of': ('app/own_images.html#patch_of', 'urepa/app/own_images.py'),
+                                      'urepa.app.own_images.predicted': ('app/own_images.html#predicted', 'urepa/app/own_images.py'),
                                       'urepa.app.own_images.prepare_own': ('app/own_images.html#prepare_own', 'urepa/app/own_images.py'),
                                       'urepa.app.own_images.say': ('app/own_images.html#say', 'urepa/app/own_images.py'),
                                       'urepa.app.own_images.some_of': ('app/own_images.html#some_of', 'urepa/app/own_images.py'),
