@@ -164,7 +164,7 @@ mistakes = {
     'label out of range': ('sample RUN --count 4 --steps 1 --labels 11 --out x.npz', 'out of range'),
     'no images': ('sample RUN --count 0 --out x.npz', '0 images'),
     'no average': ('sample bare --count 4 --steps 1 --step 20 --out x.npz',
-                   'ema/diffusion_pytorch_model.safetensors is missing'),
+                   'ema/config.json is missing'),
     'writing over something': ('sample RUN --count 4 --steps 1 --out floats.npz', 'already exists'),
     'floats': ('evaluate floats.npz', 'uint8'),
     'wrong shape': ('evaluate flat.npz', 'shape'),
@@ -313,7 +313,7 @@ def test_latents_as_images(urepa, made, tmp_path):
     from urepa.flow.sample import image_generators
     pipe, labels = UREPAPipeline.from_pretrained(tmp_path/'model'), [i%10 for i in range(4)]
     generator = image_generators(0, range(4))
-    images = pipe(class_labels=labels, num_inference_steps=1, solver='heun', generator=generator).images
+    images = pipe(class_labels=labels, num_inference_steps=1, generator=generator).images
     assert (np.stack([np.asarray(o) for o in images])==np.load(tmp_path/'32.npz')['arr_0'][:4,...,0]).all()
 
 def test_a_published_network(urepa, tmp_path):
