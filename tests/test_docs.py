@@ -71,6 +71,28 @@ def test_website(tmp_path):
                   if re.search(r'class="math (inline|display)"', o.read_text(encoding='utf-8'))]
     assert not unrendered, f'{unrendered} hold an equation that cannot be shown'
 
+def test_every_picture_says_what_is_seen():
+    "Alternative text stands in the cell that draws; a line in Markdown has it between its brackets."
+    mute = []
+    for page in pages():
+        for cell in json.loads(page.read_text(encoding='utf-8'))['cells']:
+            source = ''.join(cell['source'])
+            drawn = any('image/png' in o.get('data', {}) for o in cell.get('outputs', []))
+            told = re.search(r"^#\| fig-alt: '.{10,}'$", source, flags=re.M)
+            linked = cell['cell_type']=='markdown' and re.search(r'!\[\s*\]\(', source)
+            if linked or drawn and not told: mute.append((name(page), cell['id']))
+    assert not mute, f'pictures without `#| fig-alt: ...`: {mute}'
+
+def test_titles_differ():
+    titles = [o.prose[0].splitlines()[0] for o in read_pages()]
+    assert len(titles)==len(set(titles)), f'pages share a title: {sorted(o for o in titles if titles.count(o)>1)}'
+
+def test_fences_have_a_language():
+    "Without one a command has neither colour nor a button to copy it."
+    bare = [(o.name, text[:50]) for o in read_pages() for text in o.prose
+            if any(fence=='```' for fence in re.findall(r'^```.*$', text, flags=re.M)[::2])]
+    assert not bare, f'fences without a language: {bare}'
+
 @pytest.mark.parametrize('file', ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'data/README.md'])
 def test_links_of(file):
     text = (root/file).read_text(encoding='utf-8')
