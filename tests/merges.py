@@ -7,14 +7,13 @@ random rows. Measured is by how much the memory of a process rises above what it
 import argparse
 import json
 import os
-import socket
-import tempfile
 from pathlib import Path
 
 os.environ.update(OMP_NUM_THREADS='1', ACCELERATE_USE_CPU='1')
 import accelerate  # noqa: F401, before the forks
 import torch
 import torch.distributed as dist
+from ranks import told_by
 
 from urepa.core import provenance, write_json
 from urepa.processes import Processes
@@ -59,22 +58,7 @@ def work(out):
     processes.wait()
 
 def measure(world):
-    with socket.create_server(('127.0.0.1', 0)) as free: port = free.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
-        children = []
-        for rank in range(world):
-            if child := os.fork():
-                children.append(child)
-                continue
-            os.environ.update(WORLD_SIZE=str(world), RANK=str(rank), LOCAL_RANK=str(rank), MASTER_ADDR='127.0.0.1',
-                              MASTER_PORT=str(port))
-            code = 1
-            try:
-                work(Path(folder)/str(rank))
-                code = 0
-            finally: os._exit(code)
-        assert not any(os.waitpid(o, 0)[1] for o in children), f'{world} processes failed'
-        told = [json.loads((Path(folder)/str(o)).read_text()) for o in range(world)]
+    told = told_by(world, work)
     each = {k:[o[k] for o in told] for k in told[0]}
     found = {f'{k}_{what}':f(v) for k, v in each.items() for what, f in (('most', max), ('sum', sum))}
     return dict(world=world, **found)

@@ -7,8 +7,6 @@ meanwhile, so that processes share cores and do not want them all at once."""
 import argparse
 import json
 import os
-import socket
-import tempfile
 import time
 from pathlib import Path
 
@@ -16,6 +14,7 @@ os.environ.update(OMP_NUM_THREADS='1', ACCELERATE_USE_CPU='1')
 import accelerate  # noqa: F401, before the forks
 import torch
 import torch.distributed as dist
+from ranks import told_by
 
 from urepa.core import provenance, write_json
 from urepa.processes import Processes, Vote
@@ -52,22 +51,7 @@ def work(out, steps):
 
 def measure(world, steps):
     "Means over the processes."
-    with socket.create_server(('127.0.0.1', 0)) as free: port = free.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
-        children = []
-        for rank in range(world):
-            if child := os.fork():
-                children.append(child)
-                continue
-            os.environ.update(WORLD_SIZE=str(world), RANK=str(rank), LOCAL_RANK=str(rank), MASTER_ADDR='127.0.0.1',
-                              MASTER_PORT=str(port))
-            code = 1
-            try:
-                work(Path(folder)/str(rank), steps)
-                code = 0
-            finally: os._exit(code)
-        assert not any(os.waitpid(o, 0)[1] for o in children), f'{world} processes failed'
-        told = torch.tensor([json.loads(o.read_text()) for o in Path(folder).iterdir()]).mean(0).tolist()
+    told = torch.tensor(told_by(world, lambda out: work(out, steps))).mean(0).tolist()
     (waited_ms, _), (late_ms, cpu_ms) = told
     return dict(world=world, steps=steps, waited_ms=waited_ms, late_ms=late_ms, cpu_ms=cpu_ms)
 
