@@ -18,7 +18,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
-prose = 'index.ipynb', 'tutorials', 'explanations', 'experiments', 'analysis' # read for their prose
+prose = 'index.ipynb', 'tutorials', 'howto', 'explanations', 'experiments', 'analysis' # read for their prose
 definitions = ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef
 
 def sources():

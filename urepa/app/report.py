@@ -333,7 +333,8 @@ def inside_section(
     "The map of blocks against blocks."
     if newest is None or not hasattr(newest.net, 'stage'): return []
     align = newest.config.align
-    if not align.reads_tokens or align.teacher=='pixels' or not embedded_images(newest.config): return []
+    blocks = align.reads_tokens and not align.teacher.endswith(('pixels', '.py')) # of a teacher that has some
+    if not blocks or not embedded_images(newest.config): return []
     note = ('How alike two blocks are in what they tell apart, at t = 0.5: 1 is the same up to rotation and scale, '
         '0 unrelated.')
     return ['<h2>Inside: U-Net blocks against teacher blocks</h2>', picture(cka_figure(newest), 'CKA map'),
