@@ -370,11 +370,9 @@ def test_teachers_of_a_file(inside, tmp_path): # noqa: F811
     assert 'normalised by imagenet' in said and 'append' not in said
     tokens = [Store(tmp_path/o).read([0], ('tokens',))['tokens'] for o in ('as tagged', 'as asked')]
     assert not tokens[0].equal(tokens[1])
-    for name, told in dict(resnet18='not a plain ViT', swin_tiny_patch4_window7_224='not a plain ViT',
-                           vit_base_mci_224='does not fit').items():
-        told_now = complaint(inside('prepare', '--images', 'images', '--out', 'none', *small[:2], '--teacher',
-                                    f'{name}@mae.pth', '--size', '32', '--grid', '2', '--device', 'cpu'))
-        assert told in told_now and 'fault of urepa' not in told_now, told_now
+    said = complaint(inside('prepare', '--images', 'images', '--out', 'none', *small[:2], '--teacher',
+                            'resnet18@mae.pth', '--size', '32', '--grid', '2', '--device', 'cpu'))
+    assert 'not a plain ViT' in said
 
 def test_one_process_a_folder(inside, tmp_path): # noqa: F811
     "A second one is told who works there; what a dead one left is passed over."
