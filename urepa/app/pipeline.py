@@ -26,6 +26,7 @@ from ..data.tasks import task_of
 from ..flow.paths import Flow
 from ..flow.sample import image_generators,sample
 from ..flow.solvers import solvers,spacings
+from ..nets.describe import block_words
 from ..nets.unet import UNet
 from ..score.draw import codec_of,record_name,solver_of
 from ..score.evaluate import markdown_table,or_dash,reference_name,score_table
@@ -151,7 +152,8 @@ class UREPAPipeline(DiffusionPipeline):
         "Draw an image for each label."
         known = 'auto',*solvers
         require(solver in known, f'unknown solver {solver!r}: {nearest(solver, known)}')
-        how = settled(Sampling(solver=solver, steps=num_inference_steps), usual_drawing(pixels=self.vae is None))
+        usual = usual_drawing(self.vae is None, self.config.prediction)
+        how = settled(Sampling(solver=solver, steps=num_inference_steps), usual)
         require(spacing in spacings, f'unknown spacing {spacing!r}: {nearest(spacing, spacings)}')
         condition = self.condition(image, mask)
         if class_labels is None and condition is not None: class_labels = [self.unet.config.n_classes]*len(condition)
@@ -217,7 +219,7 @@ def card_rows(
     model,align,optim = config.model,config.align,config.optim
     aligned = 'no alignment'
     if align.weight:
-        block = f'block {net.block_index(align.block)} of {net.n_blocks}'
+        block = f'{block_words([net.block_index(o) for o in align.blocks])} of {net.n_blocks}'
         aligned = f'{block} aligned with {align.partner}, λ = {align.weight:g}, w = {align.manifold:g}'
     millions = sum(p.numel() for p in net.parameters())/1e6
     made_with = ', '.join(f'{k} {v}' for k,v in versions.get('versions', {}).items() if v)
