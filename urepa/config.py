@@ -270,6 +270,12 @@ class Align(Checked):
     "its temperature: distances are squared, averaged over the features and divided by it"
     dispersive_diagonal: bool = True
     "count each image beside itself, as the authors' code does; without, the loss has no lower bound"
+    attention: Annotated[float, any_weight] = 0.
+    "weight inside λ of a loss that draws attention maps towards the teacher's (HASTE: 1 with λ = 0.5)"
+    attention_blocks: Annotated[int | Literal['mid'] | tuple[int | Literal['mid'], ...], count] = 'mid'
+    "block whose map is compared, counted from 1, or several"
+    attention_layers: Annotated[int | tuple[int, ...], any_count] = 0
+    "layer of the teacher that it is compared with, counted from 1, or as many as blocks; 0 takes the last ones"
     ema_block: Annotated[int | Literal['mid'], count] = 'mid'
     "block of the average that is the teacher, where `teacher` is 'ema'"
     max_time_gap: Annotated[float, share] = .2
@@ -286,6 +292,12 @@ class Align(Checked):
     def blocks(self)->tuple: # Each counted from 1, or 'mid'
         "The aligned blocks."
         return self.block if isinstance(self.block, tuple) else (self.block,)
+
+    @property
+    def map_blocks(self)->tuple: # Each counted from 1, or 'mid'; empty where no maps are compared
+        "The blocks whose attention maps are compared."
+        if not self.attention or not self.weight: return ()
+        return self.attention_blocks if isinstance(self.attention_blocks, tuple) else (self.attention_blocks,)
 
     @property
     def reads_tokens(self)->bool:
@@ -438,6 +450,10 @@ class Config:
         require(a.teacher!='ema' or not a.shuffle_teacher,
                 "align.shuffle_teacher takes another image's stored tokens, and "
                 "the teacher 'ema' stores none; leave it out")
+        require(not a.attention or a.token or a.manifold, f'align.attention {a.attention} stands beside the loss of '
+                'tokens or of their relations; give align.token or align.manifold, too')
+        require(not a.attention or a.teacher!='ema', "align.attention compares with a ViT's attention maps, and the "
+                "teacher 'ema' is no ViT; leave it out, or give another teacher")
         require(a.token or a.manifold or not a.weight,
                 'align.token and align.manifold are both 0, so that align.weight '
                 f'{a.weight} weighs nothing; set align.weight to 0 for no alignment')

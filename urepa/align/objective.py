@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['schedules', 'constant', 'rising', 'falling', 'valley', 'Aligned', 'Term', 'token_term', 'manifold_term',
-           'dispersive_term', 'early_term', 'terms_of', 'teacher_side', 'mean_of', 'summands', 'EmaTeacher',
-           'Objective']
+           'dispersive_term', 'early_term', 'attention_term', 'terms_of', 'teacher_side', 'mean_of', 'summands',
+           'EmaTeacher', 'Objective']
 
 # %% ../../nbs/align/45_objective.ipynb #261026c8
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 import torch
 from torch import Tensor,nn
+from .attention import attention_loss
 from .project import lots_of,projectors_of
 from .manifold import dispersive_loss,manifold_loss
 from .token import shuffled_gap,spatial_normalise,token_losses
@@ -62,6 +63,7 @@ class Aligned(NamedTuple):
     share:Tensor # λ(t)/λ of each image, `[b]`
     chosen:Tensor|None=None # Which of the batch's tokens random pairs are made of, `[k]`
     early:Tensor|None=None # Flow loss of the network's early answer, a scalar
+    maps:Tensor|None=None # Divergence of attention maps for λ(t), a scalar
 
 @dataclass(frozen=True)
 class Term:
@@ -106,13 +108,19 @@ def early_term(
     "The flow loss of what the network predicts from an early block (internal guidance, Zhou et al. 2025)."
     return Term('early', weight, lambda o: o.early, needs_teacher=False, wants='early')
 
+def attention_term(
+    weight:float=1., # Inside λ
+)->Term:
+    "How far attention maps are from the teacher's (HASTE)."
+    return Term('attention', weight, lambda o: o.maps, wants='maps')
+
 def terms_of(
     align:Align, # Of a config
 )->list[Term]: # Those that weigh something
     "The terms that a config describes."
     relations = manifold_term(align.manifold, align.pairs, align.centre)
     apart = dispersive_term(align.dispersive, align.dispersive_temperature, align.dispersive_diagonal)
-    found = [token_term(align.token, align.token_loss), relations, apart]
+    found = [token_term(align.token, align.token_loss), relations, apart, attention_term(align.attention)]
     return [o for o in found if o.weight and (align.weight or not o.needs_teacher)]
 
 # %% ../../nbs/align/45_objective.ipynb #093da9db
@@ -190,6 +198,7 @@ class Objective(nn.Module):
         spatial_norm:float=0., # Share of the mean token taken from the teacher's before they are scaled; 0 leaves them
         teacher_grid:int|tuple|None=None, # Of a teacher that is resized; in proportion to the network's by default
         teacher_layers:int=1, # Of the teacher, side by side in its tokens: one for all blocks, or one for each
+        map_blocks:tuple=(), # Blocks whose attention maps a term compares
     ):
         super().__init__()
         require(resize in ('student', 'teacher'), f"unknown side {resize!r} to resize: choose 'student' or 'teacher'")
@@ -215,6 +224,12 @@ class Objective(nn.Module):
         self.resize = resize
         self.teacher_grid = teacher_grid
         self.teacher_layers = teacher_layers
+        self.map_blocks = [net.block_index(o) for o in map_blocks]
+        mapped = any(o.wants=='maps' for o in self.terms)
+        require(not mapped or self.map_blocks, 'a term compares attention maps; say of which blocks with map_blocks')
+        require(not mapped or hasattr(net, 'check_maps'), f'a {type(net).__name__} gives no attention maps; '
+                'leave the term attention out, or take a UNet')
+        if mapped: net.check_maps(self.map_blocks)
         self.spatial_norm = spatial_norm
         self.ema_teacher = None # no part of this module: it is not trained
         self.forward_net = net.forward_intermediates
@@ -326,6 +341,19 @@ class Objective(nn.Module):
         return [self.compare(tokens, each[k], t, chosen=draws.chosen, lots=lots[k], number=k)
                 for k,tokens in enumerate(read)]
 
+    def divergence(self,
+        ours:list, # Attention map of each block, `[b n n]`
+        more:dict|None, # What else the teacher says; its `maps` are `[b blocks m m]`
+        t:Tensor, # Times, `[b]`
+    )->Tensor: # Scalar
+        "How far the attention maps are from the teacher's, the mean over the blocks."
+        require(more is not None and 'maps' in more, "the loss 'attention' needs the teacher's attention maps; pass "
+                'more=dict(maps=…), from tokens_and_maps')
+        grids,share = [self.net.block_grid(o) for o in self.map_blocks],self.schedule(t)
+        theirs = more['maps'].unbind(1)
+        return mean_of([attention_loss(a, b, grid, self.teacher_grid, share)
+                        for a,b,grid in zip(ours, theirs, grids, strict=True)])
+
     def agreement(self,
         places:list[Aligned], # One for each block
     )->dict: # `cosine`, `shuffled`, `gap`; of several blocks the mean, and the gap of each
@@ -341,6 +369,7 @@ class Objective(nn.Module):
         z:Tensor|None=None, # Teacher tokens, `[b m e]`; not looked at without alignment, or if the average teaches
         draws:Draws|None=None, # What is random; drawn from PyTorch's global state by default
         condition:Tensor|None=None, # What a task tells the network of the images, `[b k h w]`
+        more:dict|None=None, # What else a teacher says of the images: attention maps `[b blocks m m]`
         aligned:bool=True, # `False` once the alignment has ended
     )->dict: # Scalars: loss, velocity (the flow loss), each term; where alignment runs also cosine, shuffled, gap
         "Run the network once, and add up the terms."
@@ -348,9 +377,10 @@ class Objective(nn.Module):
         t,y = self.flow.time(draws.u),y.masked_fill(draws.hidden, self.net.config.n_classes)
         active = self.terms if aligned else [o for o in self.terms if not o.needs_teacher]
         noisy = beside(self.flow.noisy(x, draws.noise, t), condition)
-        early,blocks = any(o.wants=='early' for o in active),self.blocks if active else []
-        if early: blocks = [*blocks, self.net.early_index]
-        with self.autocast(x): answer,read = self.forward_net(noisy, t, y, indices=blocks)
+        wanted,blocks = {o.wants for o in active},self.blocks if active else []
+        if 'early' in wanted: blocks = [*blocks, self.net.early_index]
+        asked = dict(maps=self.map_blocks) if 'maps' in wanted else {}
+        with self.autocast(x): answer,read = self.forward_net(noisy, t, y, indices=blocks, **asked)
         velocity = self.flow.loss(answer, x, draws.noise, t)
         ended = {o.name:torch.zeros_like(velocity) for o in self.terms}
         if not active: return dict(loss=velocity, velocity=velocity, **ended)
@@ -361,8 +391,9 @@ class Objective(nn.Module):
                 with self.autocast(x): z = self.ema_teacher(self.flow, x, y, t, draws, condition)
             places = self.places(tokens, z, t, draws)
             agreement = self.agreement(places)
-        if early:
-            with self.autocast(x): guess = self.net.early_answer(read[-1], t, y)
+        if 'maps' in wanted: places[0] = places[0]._replace(maps=self.divergence(read[len(blocks):], more, t))
+        if 'early' in wanted:
+            with self.autocast(x): guess = self.net.early_answer(read[len(self.blocks)], t, y)
             places[0] = places[0]._replace(early=self.flow.loss(guess, x, draws.noise, t))
         losses = {o.name:mean_of([o.loss(seen) for seen in (places[:1] if o.wants else places)]) for o in active}
         loss = velocity

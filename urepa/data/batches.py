@@ -28,7 +28,7 @@ from .sources import Item,Source,left_out
 from .store import Store
 from .teachers import TeacherLike,load_teacher,parse_teacher,teacher_about,teacher_fingerprint
 from .tasks import Chance,condition_channels,draw_chance,hide,partners,task_of
-from .teachers import split_layers,teacher_grid,told_shape
+from .teachers import map_layers,split_layers,teacher_grid,tokens_and_maps,told_shape
 
 # %% ../../nbs/data/15_batches.ipynb #9afa24a7
 def labels_shown(
@@ -100,6 +100,7 @@ class Batch(NamedTuple):
     z:Tensor|None # Teacher tokens, `[b n d]`, where tokens are read
     draws:Draws # What is random
     condition:Tensor|None=None # What a task tells the network of the images, `[b k h w]`
+    more:dict|None=None # What else the teacher says, where that is wanted: `maps`, `[b layers n n]`
 
 # %% ../../nbs/data/15_batches.ipynb #b40caedc
 def is_grey(
@@ -142,6 +143,8 @@ class FromImages:
             shape = 1 if grey else 3,*sides(self.size)
             made = load_teacher(align.teacher, config.run.seed, teacher_grid(self.size), shape)
             self.teacher = made.to(device)
+        wanted = len(align.map_blocks)
+        self.map_layers = map_layers(align.attention_layers, wanted, self.teacher) if wanted else ()
         channels = self.codec.channels*2 if self.codec.channels else 1 if grey else 3
         self.meta = dict(codec=self.codec.about(), teacher=teacher_about(self.teacher, align.teacher),
                          classes=source.classes, tensors=dict(moments=[None, [channels, *sides(cells)]]))
@@ -170,7 +173,7 @@ class FromImages:
 
     def read(self,
         index, # Which images, `[b]`
-        names:tuple|None=None, # `moments`, `label`, `tokens`; all by default
+        names:tuple|None=None, # `moments`, `label`, `tokens`, `maps`; all but the maps by default
     )->dict: # name → tensor, first axis `b`
         "Read and encode images."
         numbers,out = [int(o) for o in index],{}
@@ -181,8 +184,17 @@ class FromImages:
         x = to_model(torch.stack(images).to(self.device))
         out['label'] = torch.tensor(labels)
         if names is None or 'moments' in names: out['moments'] = self.codec.pack(self.codec.encode(x))
-        if self.teacher and (names is None or 'tokens' in names): out['tokens'] = self.teacher(x).half()
+        if self.teacher and (names is None or 'tokens' in names): out |= self.says(x, names or ())
         return out
+
+    def says(self,
+        x:Tensor, # Images in [−1, 1], `[b c h w]`
+        names:tuple, # Of what is wanted besides tokens: `maps`
+    )->dict: # `tokens` in half precision, and the rest, first axis `b`
+        "What the teacher says of images, in one pass."
+        if 'maps' not in names: return dict(tokens=self.teacher(x).half())
+        tokens,maps = tokens_and_maps(self.teacher, x, self.map_layers)
+        return dict(tokens=tokens.half(), maps=maps)
 
     def tokens(self,
         packed:dict, # From `read`
@@ -256,6 +268,9 @@ def contradictions(
     if config.align.reads_tokens and data.meta['teacher'] is None:
         yield (f'{data.name} holds no teacher tokens; prepare it with --teacher {config.align.teacher}, '
                'or train with --align.weight 0')
+    if config.align.map_blocks and isinstance(data, Store):
+        yield (f'{data.name} holds tokens, and align.attention compares attention maps, which are never stored; '
+               'train from the images (--data.images), or leave align.attention out')
     if config.task.name=='pairs' and d.store and 'condition' not in data.meta['tensors']:
         yield f'{data.name} holds no inputs; prepare it with --inputs FOLDER, whose files are named like the images'
 
@@ -295,7 +310,8 @@ def open_data(
             'give a store (urepa prepare) with --data.store, or images with --data.images')
     data = FromImages(embedded_source(), config, device)
     visited = d.limit or len(data)
-    if not keep or config.task.teacher_sees=='input' or visited>len(data) or o.steps*o.batch_size<=visited: return data
+    looks = config.task.teacher_sees=='input' or config.align.map_blocks # what no store holds
+    if not keep or looks or visited>len(data) or o.steps*o.batch_size<=visited: return data
     return embedded_store(visited, data.teacher, config.align.teacher, device)
 
 most_sampled = 4096 # shards whose labels are read, to tell whether a store is sorted
@@ -443,6 +459,7 @@ class TrainingData:
         part = slice(rank*size//world, (rank+1)*size//world)
         index = batch_indices(self.order, size, step)[part]
         names = self.token_names(step)
+        if names and o.align.map_blocks: names = *names, 'maps'
         stored = ('condition',) if self.task and self.task.stored else ()
         seen = o.task.teacher_sees=='input' and len(names)>0 # the teacher waits for the inputs
         rows = self.data.read(index, ('moments', 'label', *stored, *(() if seen else names)))
@@ -455,13 +472,17 @@ class TrainingData:
         draws = self.draw(index, step, latent=moments.dtype!=torch.uint8)
         x = draw_latents(moments, draws.latent, self.config.data.scale, self.config.data.bias)
         y,draws = to_device(y, self.device),draws._replace(latent=None)
-        if not self.task: return Batch(x, y, z, draws)
+        more = dict(maps=to_device(rows['maps'], self.device)) if 'maps' in rows else None
+        if not self.task: return Batch(x, y, z, draws, more=more)
         keys,task = (o.run.seed, 'task', step),self.task
         chance = draw_chance(x.shape, keys, index, noise=task.noisy, dropout=o.task.dropout, device=self.device)
         condition = self.condition(x, chance, rows.get('condition'))
-        if seen: z = self.data.teacher(task.picture(condition, x.shape[1])).float()
+        if seen:
+            told = self.data.says(task.picture(condition, x.shape[1]), names)
+            z = told.pop('tokens').float()
+            more = told or None
         y = y.masked_fill(chance.hidden, o.model.n_classes)
-        return Batch(x, y, z, draws, hide(condition, chance.hidden))
+        return Batch(x, y, z, draws, hide(condition, chance.hidden), more)
 
     def condition(self,
         x:Tensor, # Clean images, `[b c h w]`

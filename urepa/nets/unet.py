@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['kinds', 'choices', 'Level', 'per_level', 'read_levels', 'check_skips', 'check_inputs', 'UNet', 'condition_patches',
            'as_stored', 'check_words', 'check_shared', 'block_of', 'way_down', 'way_up', 'skip_plan', 'in_halves',
-           'Network']
+           'Passed', 'Network']
 
 # %% ../../nbs/nets/21_unet.ipynb #b9ec247c
 import math,torch
@@ -283,21 +283,40 @@ def run_block(self:UNet,
     again = self.gradient_checkpointing and torch.is_grad_enabled()
     return self._gradient_checkpointing_func(block, *inputs) if again else block(*inputs)
 
+class Passed(NamedTuple):
+    "What comes out of a block."
+    tokens:Tensor # Of the image, `[b n d]`
+    beside:Tensor|None # Tokens without a place, `[b m d]`, if there are any
+    maps:Tensor|None # Whom the image's tokens attend to, `[b n n]`, if that was asked for
+
 @patch
-def run_beside(self:UNet,
+def pass_block(self:UNet,
     block:Block, # One of this network
-    labels:Tensor, # Tokens of the label, `[b m d]`
     tokens:Tensor, # Tokens of the image, `[b n d]`
+    beside:Tensor|None, # Tokens without a place, `[b m d]`
     condition:Tensor, # `[b d]`
     rope:Tensor|None, # Rotary table of the image's tokens
-)->tuple: # Labels and tokens, as they came
-    "A block over tokens of the image and of the label; the latter have no place, so they are not rotated."
-    m = labels.shape[1]
-    if rope is not None:
-        still = torch.tensor([1., 0.], device=rope.device).expand(m, *rope.shape[1:])
-        rope = torch.cat([still, rope])
-    out = self.run_block(block, torch.cat([labels.to(tokens.dtype), tokens], 1), condition, rope)
-    return out[:,:m],out[:,m:]
+    mapped:bool=False, # Whether its attention map is wanted, too
+)->Passed:
+    "A block over the tokens of an image and others beside them, which have no place, so they are not rotated."
+    m = 0 if beside is None else beside.shape[1]
+    if m:
+        tokens = torch.cat([beside.to(tokens.dtype), tokens], 1)
+        if rope is not None: rope = torch.cat([rope.new_tensor([1., 0.]).expand(m, *rope.shape[1:]), rope])
+    out,maps = self.run_block(block, tokens, condition, rope, *((m,) if mapped else ())),None
+    if mapped: out,maps = out
+    return Passed(out[:,m:], out[:,:m], maps) if m else Passed(out, None, maps)
+
+@patch
+def check_maps(self:UNet,
+    blocks:list, # Counted from 1
+):
+    "`UserError` for a block that has no attention map of the whole image."
+    for number in blocks:
+        level = self.levels[self.level_of(number)]
+        good = isinstance(self.blocks[number-1], Block) and level.attention=='full'
+        require(good, f'block {number} has no attention map of all tokens: its kind is {level.kind!r} and its '
+                f'attention {level.attention!r}; choose a block with full attention')
 
 @patch
 def forward(self:UNet,
@@ -315,12 +334,15 @@ def forward_intermediates(self:UNet,
     y:Tensor, # Labels, `n_classes` means none, `[b]`
     indices=(), # Blocks to read, counted from 1, or `'mid'`
     stop_early:bool=False, # End after the last block that is read
-)->tuple[Tensor|None,list[Tensor]]: # The answer (`None` if stopped), and the tokens `[b n d]` of each block
+    maps=(), # Blocks whose attention maps are read, too
+)->tuple[Tensor|None,list[Tensor]]: # The answer (`None` if stopped), the tokens `[b n d]` of each block, then the maps
     "What the network predicts at `x`, and what any blocks say on the way."
-    wanted = [self.block_index(o) for o in indices]
+    wanted,mapped = [self.block_index(o) for o in indices],[self.block_index(o) for o in maps]
+    self.check_maps(mapped)
     if not torch.compiler.is_compiling(): check_inputs(self.config, x[:,:self.config.in_channels], t, y)
-    end = max(wanted, default=0) if stop_early else self.n_blocks+1
-    seen,skips,labels = [],[],None
+    end = max([*wanted, *mapped], default=0) if stop_early else self.n_blocks+1
+    seen,skips,labels,attended = [],[],None,{}
+    def read(): return [seen[o-1] for o in wanted]+[attended[o] for o in mapped]
     conditions = [o(t, y) for o in self.conditions]
     tokens = self.embed(x) + self.positions # [b n d]
     for k,(level,stage) in enumerate(zip(self.levels, self.stages)):
@@ -329,18 +351,18 @@ def forward_intermediates(self:UNet,
         if k>self.centre and self.ups:
             tokens = self.ups[k-self.centre-1](tokens, self.levels[k-1].grid).to(tokens.dtype)
         for block in stage:
-            if len(seen)==end: return None,[seen[o-1] for o in wanted]
+            if len(seen)==end: return None,read()
             number = len(seen)+1
             if number in self.takes:
                 tokens = self.fusions[self.takes[number]](tokens, skips.pop()).to(tokens.dtype)
             if self.class_positions is not None and number==self.class_start: labels = self.class_prefix(y, k)
-            if labels is None: tokens = self.run_block(block, tokens, condition, rope)
-            else: labels,tokens = self.run_beside(block, labels, tokens, condition, rope)
+            tokens,labels,attention = self.pass_block(block, tokens, labels, condition, rope, number in mapped)
+            if attention is not None: attended[number] = attention
             seen.append(tokens if number in wanted else None)
             if number in self.gives: skips.append(tokens)
-        if len(seen)==end: return None,[seen[o-1] for o in wanted]
+        if len(seen)==end: return None,read()
         if k<self.centre and self.downs: tokens = self.downs[k](tokens, level.grid).to(tokens.dtype)
-    return self.final(tokens, conditions[0], level.grid),[seen[o-1] for o in wanted]
+    return self.final(tokens, conditions[0], level.grid),read()
 
 # %% ../../nbs/nets/21_unet.ipynb #15bd4160
 @patch

@@ -110,7 +110,8 @@ def build(
         objective = Objective(
             made, projector, flow, align.blocks, align.weight, terms=terms, schedule=align.schedule,
             label_dropout=config.optim.label_dropout, resize=align.resize, spatial_norm=align.spatial_norm,
-            teacher_grid=shape and shape.grid, teacher_layers=shape.layers if shape else 1)
+            teacher_grid=shape and shape.grid, teacher_layers=shape.layers if shape else 1,
+            map_blocks=align.map_blocks)
         if align.weight and align.teacher=='ema': # the network itself, until a run has its average
             objective.ema_teacher = EmaTeacher(made, align.ema_block, align.max_time_gap)
     objective = objective.configure(config.run).to(device)
