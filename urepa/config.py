@@ -203,6 +203,9 @@ class Model(Checked):
     "tokens of the label beside those of the image (JiT takes 32); 0 has none"
     class_block: Annotated[int | Literal['middle'], count] = 'middle'
     "block in front of which they enter, counted from 1; 'middle' is the first behind the last way down"
+    summary_width: Annotated[int, any_count] = 0
+    """features of the teacher's class token, which is denoised as one more token beside the image and enters with those
+    of the label (REG); 0 has none"""
     early_block: Annotated[int | Literal['middle'], any_count] = 0
     """block behind which a second final layer predicts, too, for internal guidance, counted from 1; 'middle' is the
     last of the middle level, 0 none"""
@@ -336,6 +339,8 @@ class Optim(Checked):
     "largest norm of the gradient"
     early_weight: Annotated[float, any_weight] = .5
     "weight of the loss of the early prediction, where model.early_block makes one"
+    summary_weight: Annotated[float, any_weight] = .03
+    "weight of the flow loss of the class token that model.summary_width adds"
     ema: Annotated[float, decay] = .9999
     "decay of the averaged weights, which are the ones sampled from"
     averages: tuple[str, ...] = ()
@@ -443,6 +448,7 @@ class Config:
                 'them into pieces; leave out run.fsdp, or give optim.optimizer adamw')
         require(o.early_weight or not self.model.early_block, f'model.early_block is {self.model.early_block!r} and '
                 'optim.early_weight 0, so that the early prediction would never learn; leave one of them out')
+        self.check_summary()
         require(d.labelled or not self.model.class_tokens, f'model.class_tokens is {self.model.class_tokens}, and '
                 'data.labelled is 0, so that no image has a label to tell; leave one of them out')
         require(not (d.store and d.images),
@@ -458,6 +464,18 @@ class Config:
                 'align.token and align.manifold are both 0, so that align.weight '
                 f'{a.weight} weighs nothing; set align.weight to 0 for no alignment')
         self.check_task()
+
+    def check_summary(self):
+        "`UserError` for a class token of a teacher that this run cannot denoise."
+        if not self.model.summary_width: return
+        told = f'model.summary_width is {self.model.summary_width}, and'
+        require(self.align.reads_tokens, f"{told} no teacher looks at the images, whose class token it is; give "
+                'align.weight, and a teacher that is a ViT')
+        require(self.optim.summary_weight, f'{told} optim.summary_weight is 0, so that the token would never be '
+                'learned; leave one of them out')
+        require(not self.model.early_block, f'{told} model.early_block predicts the image alone; leave one of them out')
+        require(self.task.name=='none', f'{told} task.name is {self.task.name!r}, whose inputs tell nothing of that '
+                'token; leave one of them out')
 
     def check_task(self):
         "`UserError` for a task that this run cannot learn."

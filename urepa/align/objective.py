@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['schedules', 'constant', 'rising', 'falling', 'valley', 'Aligned', 'Term', 'token_term', 'manifold_term',
-           'dispersive_term', 'early_term', 'attention_term', 'terms_of', 'teacher_side', 'mean_of', 'summands',
-           'EmaTeacher', 'Objective']
+           'dispersive_term', 'early_term', 'attention_term', 'summary_term', 'terms_of', 'teacher_side', 'mean_of',
+           'summands', 'EmaTeacher', 'Objective']
 
 # %% ../../nbs/align/45_objective.ipynb #261026c8
 from collections.abc import Callable
@@ -64,6 +64,7 @@ class Aligned(NamedTuple):
     chosen:Tensor|None=None # Which of the batch's tokens random pairs are made of, `[k]`
     early:Tensor|None=None # Flow loss of the network's early answer, a scalar
     maps:Tensor|None=None # Divergence of attention maps for λ(t), a scalar
+    summary:Tensor|None=None # Flow loss of the vector beside the image, a scalar
 
 @dataclass(frozen=True)
 class Term:
@@ -113,6 +114,12 @@ def attention_term(
 )->Term:
     "How far attention maps are from the teacher's (HASTE)."
     return Term('attention', weight, lambda o: o.maps, wants='maps')
+
+def summary_term(
+    weight:float=.03, # Beside λ; the authors' by default
+)->Term:
+    "The flow loss of the teacher's class token, which is denoised beside the image (REG)."
+    return Term('summary', weight, lambda o: o.summary, needs_teacher=False, wants='summary')
 
 def terms_of(
     align:Align, # Of a config
@@ -230,6 +237,10 @@ class Objective(nn.Module):
         require(not mapped or hasattr(net, 'check_maps'), f'a {type(net).__name__} gives no attention maps; '
                 'leave the term attention out, or take a UNet')
         if mapped: net.check_maps(self.map_blocks)
+        self.summary_width = getattr(net.config, 'summary_width', 0)
+        summed = any(o.wants=='summary' for o in self.terms)
+        require(summed==bool(self.summary_width), 'a network that denoises a class token beside the image and the term '
+                'summary belong together; build both, or neither')
         self.spatial_norm = spatial_norm
         self.ema_teacher = None # no part of this module: it is not trained
         self.forward_net = net.forward_intermediates
@@ -269,7 +280,8 @@ class Objective(nn.Module):
         "What is to be drawn for a step."
         pairs = any(o.random_pairs for o in self.terms)
         n = math.prod(sides(self.projectors[0].target_grid)) if pairs else 0
-        return Wanted(self.label_dropout, self.ema_teacher is not None, n, lots=lots_of(self.projector))
+        return Wanted(self.label_dropout, self.ema_teacher is not None, n, lots=lots_of(self.projector),
+                      summary=self.summary_width)
 
     def draw(self,
         x:Tensor, # Images or latents, `[b c h w]`
@@ -341,6 +353,14 @@ class Objective(nn.Module):
         return [self.compare(tokens, each[k], t, chosen=draws.chosen, lots=lots[k], number=k)
                 for k,tokens in enumerate(read)]
 
+    def summary_in(self,
+        more:dict|None, # What else the teacher says
+    )->Tensor: # `[b d]`
+        "The teacher's class tokens."
+        require(more is not None and 'summary' in more, "this network denoises the teacher's class token, too; pass "
+                'more=dict(summary=…)')
+        return more['summary']
+
     def divergence(self,
         ours:list, # Attention map of each block, `[b n n]`
         more:dict|None, # What else the teacher says; its `maps` are `[b blocks m m]`
@@ -380,7 +400,9 @@ class Objective(nn.Module):
         wanted,blocks = {o.wants for o in active},self.blocks if active else []
         if 'early' in wanted: blocks = [*blocks, self.net.early_index]
         asked = dict(maps=self.map_blocks) if 'maps' in wanted else {}
+        if self.summary_width: asked['summary'] = self.flow.noisy(self.summary_in(more), draws.summary, t)
         with self.autocast(x): answer,read = self.forward_net(noisy, t, y, indices=blocks, **asked)
+        if self.summary_width: answer,guess = answer
         velocity = self.flow.loss(answer, x, draws.noise, t)
         ended = {o.name:torch.zeros_like(velocity) for o in self.terms}
         if not active: return dict(loss=velocity, velocity=velocity, **ended)
@@ -391,6 +413,8 @@ class Objective(nn.Module):
                 with self.autocast(x): z = self.ema_teacher(self.flow, x, y, t, draws, condition)
             places = self.places(tokens, z, t, draws)
             agreement = self.agreement(places)
+        if self.summary_width:
+            places[0] = places[0]._replace(summary=self.flow.loss(guess, more['summary'], draws.summary, t))
         if 'maps' in wanted: places[0] = places[0]._replace(maps=self.divergence(read[len(blocks):], more, t))
         if 'early' in wanted:
             with self.autocast(x): guess = self.net.early_answer(read[len(self.blocks)], t, y)

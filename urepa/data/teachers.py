@@ -9,7 +9,7 @@ __all__ = ['normalisations', 'patches', 'kinds', 'default_kind', 'families', 'be
            'embedded_teacher', 'read_teacher', 'own_teacher', 'teacher_grid', 'load_teacher', 'timm_vit', 'patch_side',
            'token_shape', 'family_norm', 'chosen_norm', 'read_weights', 'fill_weights', 'takes_final_norm',
            'check_tokens', 'timm_teacher', 'teacher_fingerprint', 'told_shape', 'teacher_about', 'AttentionCalls',
-           'AttentionMaps', 'vit_of', 'map_layers', 'tokens_and_maps']
+           'AttentionMaps', 'vit_of', 'map_layers', 'tokens_and_maps', 'LastBlock']
 
 # %% ../../nbs/data/12_teachers.ipynb #4bc41038
 import functools,hashlib,re,sys
@@ -577,3 +577,30 @@ def tokens_and_maps(
     require(watch.calls==vit_of(teacher).depth, 'this teacher computes attention step by step, where it cannot be '
             'watched; a ViT of timm does so unless it was made after timm.layers.set_fused_attn(True)')
     return tokens,torch.stack([watch.found[o] for o in layers], 1)
+
+# %% ../../nbs/data/12_teachers.ipynb #14015a91
+class LastBlock:
+    "Inside a `with`: what the last block of a teacher puts out."
+    def __init__(self,
+        teacher:nn.Module, # A `Teacher`, or layers of one
+        on:bool=True, # Whether to listen at all
+    ):
+        self.vit = vit_of(teacher).vit if on else None
+        self.handle = self.kept = None
+
+    def __enter__(self):
+        def keep(module, inputs, output): self.kept = output
+        if self.vit is not None: self.handle = self.vit.blocks[-1].register_forward_hook(keep)
+        return self
+
+    def __exit__(self, *args):
+        if self.handle is not None: self.handle.remove()
+
+    @torch.no_grad()
+    def summary(self)->Tensor: # `[b d]`
+        "The class token of every image, or the mean of its tokens."
+        vit,tokens = self.vit,self.kept
+        pooled = getattr(vit, 'cls_token', None) is None
+        tokens = tokens[:,vit.num_prefix_tokens:] if pooled else tokens[:,:1]
+        tokens = vit.fc_norm(tokens) if isinstance(vit.norm, nn.Identity) else vit.norm(tokens)
+        return tokens.mean(1)

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['check_interval', 'early_guided', 'guided', 'image_generators', 'image_noise', 'row_batches', 'guided_in_rows',
-           'picked', 'image_bar', 'check_labels', 'sample']
+           'picked', 'Joined', 'summary_width', 'image_bar', 'check_labels', 'sample']
 
 # %% ../../nbs/flow/32_sample.ipynb #162781e6
 from contextlib import nullcontext
+import math
 import torch
 from torch import Tensor,nn
 from ..core import require,sides
@@ -131,6 +132,39 @@ def picked(
     empty = torch.zeros_like(values[0])
     return torch.stack([empty if i is None else values[i] for i in numbers]).to(device)
 
+# %% ../../nbs/flow/32_sample.ipynb #cfb4c068
+class Joined(nn.Module):
+    "A network that denoises a vector beside the image, as a function of both in one row of numbers."
+    def __init__(self,
+        net:nn.Module, # `net(x, t, y, summary)` gives two answers
+    ):
+        super().__init__()
+        self.net = net
+        self.config = net.config
+        self.shape = net.config.in_channels,*sides(net.config.image_size)
+        self.numbers = math.prod(self.shape) # of an image
+        self.row = self.numbers+net.config.summary_width
+
+    def image(self,
+        rows:Tensor, # `[b row]`
+    )->Tensor: # `[b c h w]`
+        "What stands first."
+        return rows[:,:self.numbers].unflatten(1, self.shape)
+
+    def forward(self,
+        rows:Tensor, # `[b row]`
+        t:Tensor, # Times, `[b]`
+        y:Tensor, # Labels, `[b]`
+    )->Tensor: # `[b row]`
+        "Both answers."
+        return torch.cat([o.flatten(1) for o in self.net(self.image(rows), t, y, rows[:,self.numbers:])], 1)
+
+def summary_width(
+    net, # Any
+)->int: # 0 for none
+    "Features of the vector that a network denoises beside the image."
+    return getattr(getattr(net, 'config', None), 'summary_width', 0)
+
 # %% ../../nbs/flow/32_sample.ipynb #6090d7f7
 def image_bar(
     count:int, # Images that are drawn in all
@@ -185,6 +219,13 @@ def sample(
     check_labels(labels, config.n_classes)
     device = next(net.parameters(), labels).device
     shape = config.in_channels,*sides(config.image_size)
+    joined = Joined(net) if summary_width(net) else None
+    if joined is not None:
+        require(condition is None and start is None, 'this network draws a vector with the image, so it takes no '
+                'condition and no noise of the image alone; leave out condition and start')
+        require(early_guidance==1 and (weak is None or summary_width(weak)==summary_width(net)), 'a network that draws '
+                'a vector with the image is guided by its own kind: give weak such a network, and early_guidance 1')
+        net,weak,shape = joined,None if weak is None else Joined(weak),(joined.row,)
     if last_step is None: last_step = getattr(getattr(solver, 'func', solver), 'last_step', 0.)
     times = solver_times(steps, last_step, spacing)
     for told in (condition, start):
@@ -206,6 +247,7 @@ def sample(
             velocity = flow.as_velocity(answer)
             x = solver(lambda x, t: velocity(x.float(), t.float()).to(dtype), begin*flow.noise_scale, times,
                        path=flow.curve, noise=noise, callback=lambda x, t: bar.update(sum(held))).float()
+            if joined is not None: x = joined.image(x)
             x = torch.cat([(decode(o) if decode else o).float().cpu() for o in x.split(rows)])
             images.append(x[held])
     return torch.cat(images)

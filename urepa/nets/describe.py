@@ -120,7 +120,8 @@ def unet_rows(
     rows[0]['parameters'] += net.positions.numel()
     held = net.class_positions
     if held is not None: rows[0]['parameters'] += held.numel()
-    def labels(block): return 0 if held is None or block<net.class_start else held.shape[1]
+    extra = (0 if held is None else held.shape[1])+(net.summary_in is not None)
+    def labels(block): return 0 if not extra or block<net.class_start else extra
     first,ways = 1,len(net.downs)
     for k,(name,level,stage) in enumerate(zip(level_names(net), net.levels, net.stages)):
         if ways and k>net.centre:
@@ -147,6 +148,10 @@ def unet_rows(
         head = lambda: net.early(tokens(early), vector(early), early.grid)
         rows.append(part_row('early head', early.grid, head, net.early))
     last = net.levels[-1]
+    if net.summary_in is not None:
+        def told(): return net.summary_in(meta_tensor(config.summary_width)),net.summary_out(meta_tensor(1, last.width),
+                                                                                              vector(last), 1)
+        rows.append(part_row('class token', 1, told, net.summary_in, net.summary_out))
     rows.append(part_row('final', grids[0], lambda: net.final(tokens(last), vector(last), grids[0]), net.final))
     return [o for o in rows if o['parameters']]
 

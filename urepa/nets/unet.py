@@ -145,6 +145,7 @@ class UNet(ModelMixin, ConfigMixin):
         patch_bottleneck:int=0, # Features between the pixels of a patch and its token; 0 has none
         class_tokens:int=0, # Tokens of the label beside those of the image
         class_block:int|str='middle', # Block in front of which they enter; `'middle'` is the middle's first
+        summary_width:int=0, # Features of a vector that is denoised as one more token beside the image; 0 has none
     ):
         super().__init__()
         levels = read_levels(image_size, patch_size, depths, width=width, heads=heads, scale=scale,
@@ -179,6 +180,8 @@ class UNet(ModelMixin, ConfigMixin):
             self.condition_patches = condition_patches(condition_channels, patch_size, rings[0].width)
         self.early = self.early_head() if early_block else None # behind all draws, so that the rest is what it was
         self.class_positions = self.class_rows() if class_tokens else None
+        self.summary_in = self.summary_out = None
+        if summary_width: self.summary_in,self.summary_out = self.summary_layers()
 
 def condition_patches(
     channels:int, # Of the condition
@@ -323,9 +326,10 @@ def forward(self:UNet,
     x:Tensor, # Noisy images or latents, `[b c h w]`
     t:Tensor, # Times in 0..1, 1 is noise, `[b]`
     y:Tensor, # Labels, `n_classes` means none, `[b]`
-)->Tensor: # The answer, `[b c h w]`
+    summary:Tensor|None=None, # As for `forward_intermediates`
+)->Tensor: # The answer, `[b c h w]`; with a summary a pair
     "What the network predicts at `x`."
-    return self.forward_intermediates(x, t, y)[0]
+    return self.forward_intermediates(x, t, y, summary=summary)[0]
 
 @patch
 def forward_intermediates(self:UNet,
@@ -335,10 +339,12 @@ def forward_intermediates(self:UNet,
     indices=(), # Blocks to read, counted from 1, or `'mid'`
     stop_early:bool=False, # End after the last block that is read
     maps=(), # Blocks whose attention maps are read, too
-)->tuple[Tensor|None,list[Tensor]]: # The answer (`None` if stopped), the tokens `[b n d]` of each block, then the maps
+    summary:Tensor|None=None, # The noisy vector beside the image, `[b summary_width]`, for a network that denoises one
+)->tuple: # The answer (a pair with a summary, `None` if stopped); tokens `[b n d]` of each block, then the maps
     "What the network predicts at `x`, and what any blocks say on the way."
     wanted,mapped = [self.block_index(o) for o in indices],[self.block_index(o) for o in maps]
     self.check_maps(mapped)
+    self.check_summary(summary, x)
     if not torch.compiler.is_compiling(): check_inputs(self.config, x[:,:self.config.in_channels], t, y)
     end = max([*wanted, *mapped], default=0) if stop_early else self.n_blocks+1
     seen,skips,labels,attended = [],[],None,{}
@@ -355,14 +361,16 @@ def forward_intermediates(self:UNet,
             number = len(seen)+1
             if number in self.takes:
                 tokens = self.fusions[self.takes[number]](tokens, skips.pop()).to(tokens.dtype)
-            if self.class_positions is not None and number==self.class_start: labels = self.class_prefix(y, k)
+            if self.has_beside and number==self.class_start: labels = self.entering(y, summary, k)
             tokens,labels,attention = self.pass_block(block, tokens, labels, condition, rope, number in mapped)
             if attention is not None: attended[number] = attention
             seen.append(tokens if number in wanted else None)
             if number in self.gives: skips.append(tokens)
         if len(seen)==end: return None,read()
         if k<self.centre and self.downs: tokens = self.downs[k](tokens, level.grid).to(tokens.dtype)
-    return self.final(tokens, conditions[0], level.grid),read()
+    answer = self.final(tokens, conditions[0], level.grid)
+    if summary is not None: answer = answer,self.summary_out(labels[:,-1:], conditions[0], 1).flatten(1)
+    return answer,read()
 
 # %% ../../nbs/nets/21_unet.ipynb #15bd4160
 @patch
@@ -486,19 +494,65 @@ def class_start(self:UNet)->int: # Counted from 1
     if block=='middle': return sum(len(o) for o in self.stages[:self.centre])+1
     return self.block_index(block)
 
+@patch(as_prop=True)
+def has_beside(self:UNet)->bool:
+    "Whether tokens without a place pass through the network."
+    return self.class_positions is not None or self.summary_in is not None
+
 @patch
-def class_rows(self:UNet)->nn.Parameter: # `[1 m d]`
-    "Learned positions of the label's tokens; `UserError` where they have no way to the end."
+def beside_width(self:UNet,
+    name:str, # Of the option that wants such tokens
+)->int:
+    "Features of tokens without a place; `UserError` where they have no way to the end."
     entered = self.level_of(self.class_start)
     passed = self.levels[entered:]
     widths = tuple(o.width for o in passed)
-    require(len(set(widths))==1, f'class_tokens stay to the end, and the levels from block {self.class_start} on have '
+    require(len(set(widths))==1, f'tokens of {name} stay to the end, and the levels from block {self.class_start} on have '
             f'widths {widths}; give these levels one width')
     alone = all(o.attention=='full' and o.kind=='attention' for o in passed if o.depth)
-    require(alone, f'class_tokens attend to all tokens from block {self.class_start} on, and not all blocks there '
+    require(alone, f'tokens of {name} attend to all from block {self.class_start} on, and not all blocks there '
             'attend to all; give these levels full attention and blocks of the kind attention')
-    rows = torch.empty(1, self.config.class_tokens, widths[0])
+    return widths[0]
+
+@patch
+def class_rows(self:UNet)->nn.Parameter: # `[1 m d]`
+    "Learned positions of the label's tokens."
+    rows = torch.empty(1, self.config.class_tokens, self.beside_width('class_tokens'))
     return nn.Parameter(nn.init.normal_(rows, std=.02))
+
+@patch
+def summary_layers(self:UNet)->tuple: # A linear layer, and a final layer that answers 0 at the start
+    "What turns the vector beside the image into a token, and a token into the answer."
+    n,width = self.config.summary_width,self.beside_width('summary_width')
+    enter,leave = nn.Linear(n, width),FinalLayer(width, 1, n, self.config.norm)
+    nn.init.xavier_uniform_(enter.weight)
+    for o in (leave.modulation, leave.out): zero(o)
+    nn.init.zeros_(enter.bias)
+    return enter,leave
+
+@patch
+def check_summary(self:UNet,
+    summary:Tensor|None, # The noisy vectors
+    x:Tensor, # The noisy images
+):
+    "`UserError` unless they are what the network was built for."
+    n = self.config.summary_width
+    require(n or summary is None, 'a summary came to a network that denoises none; build it with summary_width')
+    require(not n or summary is not None, f'this network denoises a vector of {n} numbers beside the image; '
+            'pass it as summary [b n]')
+    require(summary is None or summary.shape==(len(x), n), f'a summary of shape '
+            f'{list(summary.shape) if summary is not None else None} for {len(x)} images; give [{len(x)} {n}]')
+
+@patch
+def entering(self:UNet,
+    y:Tensor, # Labels, `[b]`
+    summary:Tensor|None, # The noisy vectors, `[b summary_width]`
+    level:int, # Where they enter, counted from 0
+)->Tensor: # `[b m d]`
+    "All tokens without a place."
+    found = [] if self.class_positions is None else [self.class_prefix(y, level)]
+    if summary is not None: found.append(self.summary_in(summary)[:,None])
+    return torch.cat(found, 1)
 
 @patch
 def class_prefix(self:UNet,
