@@ -383,7 +383,7 @@ def check_plan(
     path = out/'plan.json'
     if path.exists():
         standing = read_json(path)
-        made = dict(order='source', seed=planned['recipe']['seed'], text_encoder='', inputs='', summary=False) # by an older urepa
+        made = dict(order='source', seed=planned['recipe']['seed'], text_encoder='', inputs='', summary=False) # older
         compare_plans(out, dict(standing, recipe=made|standing['recipe']), planned)
     write_json(path, planned)
 

@@ -507,8 +507,8 @@ def beside_width(self:UNet,
     entered = self.level_of(self.class_start)
     passed = self.levels[entered:]
     widths = tuple(o.width for o in passed)
-    require(len(set(widths))==1, f'tokens of {name} stay to the end, and the levels from block {self.class_start} on have '
-            f'widths {widths}; give these levels one width')
+    require(len(set(widths))==1, f'tokens of {name} stay to the end, and the levels from block {self.class_start} '
+            f'on have widths {widths}; give these levels one width')
     alone = all(o.attention=='full' and o.kind=='attention' for o in passed if o.depth)
     require(alone, f'tokens of {name} attend to all from block {self.class_start} on, and not all blocks there '
             'attend to all; give these levels full attention and blocks of the kind attention')
