@@ -469,8 +469,8 @@ class Config:
         "`UserError` for a class token of a teacher that this run cannot denoise."
         if not self.model.summary_width: return
         told = f'model.summary_width is {self.model.summary_width}, and'
-        require(self.align.reads_tokens, f"{told} no teacher looks at the images, whose class token it is; give "
-                'align.weight, and a teacher that is a ViT')
+        require(self.align.teacher!='ema', f"{told} the teacher 'ema' is no ViT, whose class token it could be; give "
+                'another teacher, or leave it out')
         require(self.optim.summary_weight, f'{told} optim.summary_weight is 0, so that the token would never be '
                 'learned; leave one of them out')
         require(not self.model.early_block, f'{told} model.early_block predicts the image alone; leave one of them out')

@@ -149,7 +149,7 @@ class FromImages:
             self.teacher = made.to(device)
         wanted = len(align.map_blocks)
         tensors = dict(moments=[None, [self.channels(grey), *sides(cells)]])
-        if config.model.summary_width: tensors['summary'] = [None, [vit_of(self.teacher).width]]
+        if self.teacher and config.model.summary_width: tensors['summary'] = [None, [vit_of(self.teacher).width]]
         self.map_layers = map_layers(align.attention_layers, wanted, self.teacher) if wanted else ()
         self.meta = dict(codec=self.codec.about(), teacher=teacher_about(self.teacher, align.teacher),
                          classes=source.classes, tensors=tensors)
@@ -285,8 +285,8 @@ def contradictions(
                'or train with --align.weight 0')
     wanted,held = config.model.summary_width,data.meta['tensors'].get('summary')
     if wanted and held is None:
-        yield (f"{data.name} holds no class tokens, which model.summary_width {wanted} denoises; prepare it again with "
-               '--summary, or leave model.summary_width out')
+        yield (f"{data.name} holds no class tokens, which model.summary_width {wanted} denoises; prepare a store with "
+               '--summary, or let a teacher look at images: align.weight above 0, no data.store')
     elif wanted and held[1]!=[wanted]:
         yield (f'model.summary_width is {wanted}, and the class tokens of {data.name} have {held[1][0]} features; '
                f'give {held[1][0]}')
