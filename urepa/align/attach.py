@@ -13,7 +13,7 @@ from fastcore.basics import patch
 from torch import Tensor,nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from .objective import Aligned,Term,schedules,summands,teacher_side,terms_of
-from .project import Projector,lots_of,projector_of
+from .project import Projector,lots_of,projector_of,projectors_of
 from .token import shuffled_gap
 from ..config import Align
 from ..core import nearest,require,sides
@@ -242,7 +242,7 @@ def remove(self:Aligner):
 @patch(as_prop=True)
 def projectors(self:Aligner)->list: # Of modules
     "One for each place."
-    return list(self.projector) if isinstance(self.projector, nn.ModuleList) else [self.projector]
+    return projectors_of(self.projector)
 
 @patch
 def reads(self:Aligner,

@@ -492,13 +492,14 @@ def info(
 
     Without a preset, all of them in a table: urepa info
     """
-    from urepa.nets.describe import describe,macs_in_words,summary
+    from urepa.nets.describe import block_words,describe,macs_in_words,summary
     align,parts = config.align,builder(build)(config, device='meta')
-    described = describe(parts.net, parts.projector, align.block)
+    described = describe(parts.net, parts.projector, align.blocks)
     aligned,blocks = described['aligned'],described['blocks']
     linear,total = macs_in_words(described['linear']),macs_in_words(described['total'])
     print(summary(described))
-    print(f'block {aligned} of {blocks} is aligned with {align.partner}' if align.weight else 'no alignment')
+    told = f'{block_words(aligned)} of {blocks} {"is" if len(aligned)==1 else "are"} aligned with {align.partner}'
+    print(told if align.weight else 'no alignment')
     print(f'drawn with {drawing_words(drawing(config))}, unless asked otherwise')
     print(f"{described['parameters']/1e6:,.1f} M parameters; MACs of one image, which papers call FLOPs: "
           f"{linear} as U-REPA counts (attention's two products left out), {total} with them")

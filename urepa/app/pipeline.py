@@ -26,6 +26,7 @@ from ..data.tasks import task_of
 from ..flow.paths import Flow
 from ..flow.sample import image_generators,sample
 from ..flow.solvers import solvers,spacings
+from ..nets.describe import block_words
 from ..nets.unet import UNet
 from ..score.draw import codec_of,record_name,solver_of
 from ..score.evaluate import markdown_table,or_dash,reference_name,score_table
@@ -212,7 +213,7 @@ def card(
     versions = run.versions
     aligned = 'no alignment'
     if align.weight:
-        block = f'block {net.block_index(align.block)} of {net.n_blocks}'
+        block = f'{block_words([net.block_index(o) for o in align.blocks])} of {net.n_blocks}'
         aligned = f'{block} aligned with {align.partner}, λ = {align.weight:g}, w = {align.manifold:g}'
     millions = sum(p.numel() for p in net.parameters())/1e6
     made_with = ', '.join(f'{k} {v}' for k,v in versions.get('versions', {}).items() if v)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['count_parameters', 'count_macs', 'draw_unet', 'all_parameters', 'meta_tensor', 'part_row', 'on_meta', 'level_names',
-           'unet_rows', 'whole_row', 'describe', 'macs_in_words', 'summary', 'teacher_cost']
+           'unet_rows', 'whole_row', 'describe', 'block_words', 'macs_in_words', 'summary', 'teacher_cost']
 
 # %% ../../nbs/nets/22_describe.ipynb #b9ec247c
 import copy,math
@@ -162,20 +162,30 @@ def whole_row(
 # %% ../../nbs/nets/22_describe.ipynb #c007f730
 def describe(
     net, # A `Network`, or the `Model` that a config describes
-    projector:nn.Module|None=None, # Called with the aligned tokens and the time
-    block:int|str='mid', # The aligned block
+    projector:nn.Module|None=None, # Called with the aligned tokens and the time; one for each block
+    block:int|str|tuple='mid', # The aligned block, or several
 )->dict: # `parameters`, `linear`, `attention`, `total` (MACs per image), `blocks`, `aligned`, and `rows`
     "A network's size and cost, counted on the meta device."
     if isinstance(net, Model):
         with torch.device('meta'): net = UNet(**net.sizes)
     else: net = on_meta(net)
-    rows,aligned = unet_rows(net) if isinstance(net, UNet) else whole_row(net),net.block_index(block)
-    if projector is not None:
-        projector,grid = on_meta(projector),net.block_grid(aligned)
-        tokens = meta_tensor(math.prod(sides(grid)), net.block_width(aligned))
-        rows.append(part_row('projector', grid, lambda: projector(tokens, meta_tensor()), projector))
+    rows = unet_rows(net) if isinstance(net, UNet) else whole_row(net)
+    aligned = [net.block_index(o) for o in (block if isinstance(block, (list, tuple)) else [block])]
+    each = projector if isinstance(projector, nn.ModuleList) else [projector]
+    for i,o in zip(aligned, [] if projector is None else each):
+        o,grid = on_meta(o),net.block_grid(i)
+        tokens = meta_tensor(math.prod(sides(grid)), net.block_width(i))
+        name = 'projector' if len(aligned)==1 else f'projector {i}'
+        rows.append(part_row(name, grid, lambda: o(tokens, meta_tensor()), o))
     sums = {k:sum(o[k] for o in rows) for k in ('blocks', 'parameters', 'linear', 'attention')}
-    return dict(**sums, total=sums['linear']+sums['attention'], aligned=aligned, rows=rows)
+    return dict(**sums, total=sums['linear']+sums['attention'], aligned=tuple(aligned), rows=rows)
+
+def block_words(
+    blocks, # Numbers, or `'mid'`
+)->str: # `'block 3'`, `'blocks 2 and 3'`
+    "Aligned blocks as a sentence names them."
+    names = [str(o) for o in blocks]
+    return f'block {names[0]}' if len(names)==1 else f'blocks {", ".join(names[:-1])} and {names[-1]}'
 
 def macs_in_words(
     macs:float, # Of one image
