@@ -8,15 +8,17 @@ __all__ = ['kept', 'Steered', 'steered_run']
 # %% ../../nbs/app/76_steer.ipynb #b580b8ad
 import hashlib
 from pathlib import Path
+
 import torch
-from torch import Tensor,nn
+from torch import Tensor, nn
+
 from ..align.token import token_loss
 from ..core import require
 from ..data.batches import open_data
 from ..data.tasks import task_of
 from ..flow.sample import check_interval
 from ..training.checkpoint import load_module
-from ..training.run import Loaded,Run
+from ..training.run import Loaded, Run
 
 # %% ../../nbs/app/76_steer.ipynb #e4aeb144
 kept = 64 # batches of inputs whose teacher tokens are kept
