@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['schedules', 'constant', 'rising', 'falling', 'valley', 'Aligned', 'Term', 'token_term', 'manifold_term',
            'dispersive_term', 'early_term', 'terms_of', 'teacher_side', 'mean_of', 'summands', 'EmaTeacher',
-           'Objective']
+           'check_projector', 'Objective']
 
 # %% ../../nbs/align/45_objective.ipynb #261026c8
 from collections.abc import Callable
@@ -173,6 +173,19 @@ class EmaTeacher:
         return self.net.forward_intermediates(noisy, t, y, indices=[self.block], stop_early=True)[1][0]
 
 # %% ../../nbs/align/45_objective.ipynb #a6fb732a
+def check_projector(
+    projector:nn.Module|None, # As for `Objective`, a list as a module
+    weight:float, # As for `Objective`
+    resize:str, # As for `Objective`
+):
+    "`UserError` where it is missing, or grows tokens that shall not grow."
+    require(resize in ('student', 'teacher'), f"unknown side {resize!r} to resize: choose 'student' or 'teacher'")
+    require(weight==0 or projector is not None,
+            f'alignment of weight {weight} needs a projector; give one, or set the weight to 0')
+    unequal = weight and resize=='teacher' and any(o.grid!=o.target_grid for o in projectors_of(projector))
+    require(not unequal, 'the projector grows the tokens although the teacher is to be resized; '
+            'build it with target_grid equal to grid')
+
 class Objective(nn.Module):
     "Flow loss + λ(t)·(terms with a teacher) + terms without, of a batch (Eq. 5)."
     def __init__(self,
@@ -192,14 +205,8 @@ class Objective(nn.Module):
         teacher_layers:int=1, # Of the teacher, side by side in its tokens: one for all blocks, or one for each
     ):
         super().__init__()
-        require(resize in ('student', 'teacher'), f"unknown side {resize!r} to resize: choose 'student' or 'teacher'")
-        require(weight==0 or projector is not None,
-                f'alignment of weight {weight} needs a projector; give one, or set the weight to 0')
         if isinstance(projector, (list, tuple)): projector = nn.ModuleList(projector)
-        unequal = weight and resize=='teacher' and any(o.grid!=o.target_grid for o in projectors_of(projector))
-        require(not unequal,
-                'the projector grows the tokens although the teacher is to be resized; '
-                'build it with target_grid equal to grid')
+        check_projector(projector, weight, resize)
         if terms is None: terms = [o for o in (token_term(), manifold_term(manifold)) if o.weight]
         headed,wanted = getattr(net, 'early', None) is not None,[o.wants for o in terms]
         require(headed or 'early' not in wanted, 'a term wants an early answer, and this network has '
