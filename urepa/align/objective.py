@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['schedules', 'constant', 'rising', 'falling', 'valley', 'Aligned', 'Term', 'token_term', 'manifold_term',
            'dispersive_term', 'early_term', 'attention_term', 'summary_term', 'terms_of', 'teacher_side', 'mean_of',
-           'summands', 'EmaTeacher', 'Objective']
+           'summands', 'EmaTeacher', 'check_projector', 'Objective']
 
 # %% ../../nbs/align/45_objective.ipynb #261026c8
 from collections.abc import Callable
@@ -188,6 +188,19 @@ class EmaTeacher:
         return self.net.forward_intermediates(noisy, t, y, indices=[self.block], stop_early=True)[1][0]
 
 # %% ../../nbs/align/45_objective.ipynb #a6fb732a
+def check_projector(
+    projector:nn.Module|None, # As for `Objective`, a list as a module
+    weight:float, # As for `Objective`
+    resize:str, # As for `Objective`
+):
+    "`UserError` where it is missing, or grows tokens that shall not grow."
+    require(resize in ('student', 'teacher'), f"unknown side {resize!r} to resize: choose 'student' or 'teacher'")
+    require(weight==0 or projector is not None,
+            f'alignment of weight {weight} needs a projector; give one, or set the weight to 0')
+    unequal = weight and resize=='teacher' and any(o.grid!=o.target_grid for o in projectors_of(projector))
+    require(not unequal, 'the projector grows the tokens although the teacher is to be resized; '
+            'build it with target_grid equal to grid')
+
 class Objective(nn.Module):
     "Flow loss + λ(t)·(terms with a teacher) + terms without, of a batch (Eq. 5)."
     def __init__(self,
@@ -208,18 +221,9 @@ class Objective(nn.Module):
         map_blocks:tuple=(), # Blocks whose attention maps a term compares
     ):
         super().__init__()
-        require(resize in ('student', 'teacher'), f"unknown side {resize!r} to resize: choose 'student' or 'teacher'")
-        require(weight==0 or projector is not None,
-                f'alignment of weight {weight} needs a projector; give one, or set the weight to 0')
         if isinstance(projector, (list, tuple)): projector = nn.ModuleList(projector)
-        unequal = weight and resize=='teacher' and any(o.grid!=o.target_grid for o in projectors_of(projector))
-        require(not unequal,
-                'the projector grows the tokens although the teacher is to be resized; '
-                'build it with target_grid equal to grid')
+        check_projector(projector, weight, resize)
         if terms is None: terms = [o for o in (token_term(), manifold_term(manifold)) if o.weight]
-        headed,wanted = getattr(net, 'early', None) is not None,[o.wants for o in terms]
-        require(headed or 'early' not in wanted, 'a term wants an early answer, and this network has '
-                'no head for it; build it with early_block, or leave the term out')
         self.net = net
         self.projector = projector
         self.flow = flow
@@ -232,20 +236,13 @@ class Objective(nn.Module):
         self.teacher_grid = teacher_grid
         self.teacher_layers = teacher_layers
         self.map_blocks = [net.block_index(o) for o in map_blocks]
-        mapped = any(o.wants=='maps' for o in self.terms)
-        require(not mapped or self.map_blocks, 'a term compares attention maps; say of which blocks with map_blocks')
-        require(not mapped or hasattr(net, 'check_maps'), f'a {type(net).__name__} gives no attention maps; '
-                'leave the term attention out, or take a UNet')
-        if mapped: net.check_maps(self.map_blocks)
         self.summary_width = getattr(net.config, 'summary_width', 0)
-        summed = any(o.wants=='summary' for o in self.terms)
-        require(summed==bool(self.summary_width), 'a network that denoises a class token beside the image and the term '
-                'summary belong together; build both, or neither')
         self.spatial_norm = spatial_norm
         self.ema_teacher = None # no part of this module: it is not trained
         self.forward_net = net.forward_intermediates
         self.bf16 = False
         self.check_blocks()
+        self.check_wanted()
 
     @property
     def block(self)->int: # Counted from 1
@@ -269,6 +266,19 @@ class Objective(nn.Module):
         pairs = any(o.random_pairs for o in self.terms)
         require(not pairs or len({o.target_grid for o in self.projectors})==1, f'random pairs are drawn from one grid, '
                 f"and blocks {told} are compared on several; give resize='student', or blocks of one level")
+
+    def check_wanted(self):
+        "`UserError` unless the network gives what the terms want beside tokens."
+        net,wanted = self.net,{o.wants for o in self.terms}
+        require('early' not in wanted or getattr(net, 'early', None) is not None, 'a term wants an early answer, and '
+                'this network has no head for it; build it with early_block, or leave the term out')
+        require(('summary' in wanted)==bool(self.summary_width), 'a network that denoises a class token beside the '
+                'image and the term summary belong together; build both, or neither')
+        if 'maps' not in wanted: return
+        require(self.map_blocks, 'a term compares attention maps; say of which blocks with map_blocks')
+        require(hasattr(net, 'check_maps'), f'a {type(net).__name__} gives no attention maps; leave the term attention '
+                'out, or take a UNet')
+        net.check_maps(self.map_blocks)
 
     @property
     def aligned_terms(self)->list[Term]:

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['count_parameters', 'count_macs', 'draw_unet', 'all_parameters', 'meta_tensor', 'part_row', 'on_meta', 'level_names',
-           'unet_rows', 'whole_row', 'describe', 'block_words', 'macs_in_words', 'summary', 'teacher_cost']
+           'head_row', 'tokens_beside', 'summary_rows', 'unet_rows', 'whole_row', 'describe', 'block_words',
+           'macs_in_words', 'summary', 'teacher_cost']
 
 # %% ../../nbs/nets/22_describe.ipynb #b9ec247c
 import copy,math
@@ -14,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..config import Model
 from ..core import COLORS,sides,size_words
 from ..data.teachers import Teacher,timm_vit
-from .unet import UNet
+from .unet import Level,UNet
 
 # %% ../../nbs/nets/22_describe.ipynb #9422ae81
 def count_parameters(
@@ -106,6 +107,32 @@ def level_names(
     sides = [f'encoder {k+1}' for k in range(centre)],[f'decoder {k+1}' for k in range(centre)[::-1]]
     return [*sides[0], 'middle', *sides[1]]
 
+def head_row(
+    part:str, # Its name
+    head:nn.Module, # A final layer, on the meta device
+    level:Level, # Whose tokens it reads
+)->dict: # As from `part_row`
+    "What a layer that answers holds and multiplies."
+    tokens = meta_tensor(math.prod(sides(level.grid)), level.width)
+    return part_row(part, level.grid, lambda: head(tokens, meta_tensor(level.width), level.grid), head)
+
+def tokens_beside(
+    net:UNet, # Any
+)->int:
+    "How many tokens without a place pass through a network."
+    return (0 if net.class_positions is None else net.class_positions.shape[1])+(net.summary_in is not None)
+
+def summary_rows(
+    net:UNet, # On the meta device
+)->list[dict]: # As from `part_row`; empty without such a token
+    "What the token of a vector beside the image holds and multiplies, on its way in and out."
+    if net.summary_in is None: return []
+    width = net.levels[-1].width
+    def told():
+        net.summary_in(meta_tensor(net.config.summary_width))
+        net.summary_out(meta_tensor(1, width), meta_tensor(width), 1)
+    return [part_row('class token', 1, told, net.summary_in, net.summary_out)]
+
 def unet_rows(
     net:UNet, # On the meta device
 )->list[dict]: # As from `part_row`, in running order
@@ -120,8 +147,7 @@ def unet_rows(
     rows[0]['parameters'] += net.positions.numel()
     held = net.class_positions
     if held is not None: rows[0]['parameters'] += held.numel()
-    extra = (0 if held is None else held.shape[1])+(net.summary_in is not None)
-    def labels(block): return 0 if not extra or block<net.class_start else extra
+    def labels(block): return tokens_beside(net) if net.has_beside and block>=net.class_start else 0
     first,ways = 1,len(net.downs)
     for k,(name,level,stage) in enumerate(zip(level_names(net), net.levels, net.stages)):
         if ways and k>net.centre:
@@ -143,16 +169,8 @@ def unet_rows(
             down,inner = net.downs[k],net.levels[k+1]
             name,run = f'down {k+1}' if ways>1 else 'down',lambda: down(tokens(level), level.grid)
             rows.append(part_row(name, inner.grid, run, down))
-    if net.early is not None:
-        early = net.levels[net.level_of(net.early_index)]
-        head = lambda: net.early(tokens(early), vector(early), early.grid)
-        rows.append(part_row('early head', early.grid, head, net.early))
-    last = net.levels[-1]
-    if net.summary_in is not None:
-        def told(): return net.summary_in(meta_tensor(config.summary_width)),net.summary_out(meta_tensor(1, last.width),
-                                                                                              vector(last), 1)
-        rows.append(part_row('class token', 1, told, net.summary_in, net.summary_out))
-    rows.append(part_row('final', grids[0], lambda: net.final(tokens(last), vector(last), grids[0]), net.final))
+    if net.early is not None: rows.append(head_row('early head', net.early, net.levels[net.level_of(net.early_index)]))
+    rows += [*summary_rows(net), head_row('final', net.final, net.levels[-1])]
     return [o for o in rows if o['parameters']]
 
 def whole_row(
