@@ -413,6 +413,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'urepa.app.pipeline.as_images': ('app/pipeline.html#as_images', 'urepa/app/pipeline.py'),
                                     'urepa.app.pipeline.call_options': ('app/pipeline.html#call_options', 'urepa/app/pipeline.py'),
                                     'urepa.app.pipeline.card': ('app/pipeline.html#card', 'urepa/app/pipeline.py'),
+                                    'urepa.app.pipeline.embedded_pipeline': ( 'app/pipeline.html#embedded_pipeline',
+                                                                              'urepa/app/pipeline.py'),
                                     'urepa.app.pipeline.export': ('app/pipeline.html#export', 'urepa/app/pipeline.py'),
                                     'urepa.app.pipeline.score_part': ('app/pipeline.html#score_part', 'urepa/app/pipeline.py')},
             'urepa.app.plan': { 'urepa.app.plan.Assumed': ('app/plan.html#assumed', 'urepa/app/plan.py'),
