@@ -510,15 +510,17 @@ scoring = Sampling(solver='heun', steps=6) # How a network of pixels draws, and 
 
 def usual_drawing(
     pixels:bool, # Whether the network draws pixels, and no latents
+    prediction:str='velocity', # As `Optim.prediction`
 )->Sampling:
     "How images are drawn, unless somebody says otherwise."
-    return scoring if pixels else Sampling(solver='euler_maruyama', steps=250)
+    if not pixels: return Sampling(solver='euler_maruyama', steps=250)
+    return Sampling(solver='multistep', steps=12) if prediction=='data' else scoring
 
 def drawing(
     config:Config, # A run
 )->Sampling:
     "How its images are drawn, unless somebody says otherwise."
-    return usual_drawing(config.data.codec=='pixels')
+    return usual_drawing(config.data.codec=='pixels', config.optim.prediction)
 
 def settled(
     how:Sampling, # As it was asked for

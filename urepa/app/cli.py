@@ -358,6 +358,7 @@ def evaluate(
     if fast: how = dataclasses.replace(how, **fast_sampling)
     require(size is None or statistics is not None, '--size cuts the images of --statistics; a reference is cut to the '
             'size of the samples anyway: leave it out')
+    require(size is None or min(sides(size))>=1, f'--size is {size}; give 1 or more')
     require(reading==Reading() or reference!='fashion' or size is not None,
             'the embedded test split is read whole; leave out --split, --image-column, --config-name, --white and '
             '--tolerance, or give other images with --reference')

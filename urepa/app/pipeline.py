@@ -152,7 +152,8 @@ class UREPAPipeline(DiffusionPipeline):
         "Draw an image for each label."
         known = 'auto',*solvers
         require(solver in known, f'unknown solver {solver!r}: {nearest(solver, known)}')
-        how = settled(Sampling(solver=solver, steps=num_inference_steps), usual_drawing(pixels=self.vae is None))
+        usual = usual_drawing(self.vae is None, self.config.prediction)
+        how = settled(Sampling(solver=solver, steps=num_inference_steps), usual)
         require(spacing in spacings, f'unknown spacing {spacing!r}: {nearest(spacing, spacings)}')
         condition = self.condition(image, mask)
         if class_labels is None and condition is not None: class_labels = [self.unet.config.n_classes]*len(condition)
