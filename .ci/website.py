@@ -214,7 +214,7 @@ def name_rows(pages, names):
             for name,code in parts:
                 if name.startswith('_') or '@patch' in code: continue
                 said = first_sentence(code, name).replace('|', '\\|')
-                row = f'| [`{name}`](../{path}#{name.lower()}) | `urepa.{module}` | {said} |'
+                row = f'| [`{name}`](../{path}#{name.lower()}) | urepa.{module} | {said} |'
                 rows.setdefault(name[0].upper(), {}).setdefault(name.lower()+path, row)
     return {k:[v for _,v in sorted(o.items())] for k,o in sorted(rows.items())}
 
