@@ -208,7 +208,7 @@ class Counted:
         parts = build(config, device='meta', **(dict(teacher=teacher) if teacher else {}))
         net,self.objective = parts.net,parts.objective
         blocks = [all_parameters(o) for o in getattr(net, 'blocks', ())]
-        self.cost = describe(net, parts.projector, self.objective.block)
+        self.cost = describe(net, parts.projector, self.objective.blocks)
         self.weights = all_parameters(self.objective) # of network and projector
         self.network = all_parameters(net)
         self.trained = count_parameters(self.objective)
