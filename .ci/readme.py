@@ -31,6 +31,7 @@ def code(cell):
     if tables := '\n\n'.join(filter(None, map(table, cell['outputs']))): return tables
     if re.search(r'^#\|\s*echo:\s*false', source, flags=re.M): return ''
     said = '\n'.join(filter(None, map(shown, cell['outputs'])))
+    source = re.sub(r'^#\|.*\n', '', source, flags=re.M)
     return f'```python\n{source.strip()}\n```' + (f'\n\n```\n{said}\n```' if said else '')
 
 def readme():

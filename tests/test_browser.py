@@ -30,12 +30,14 @@ def browser():
         yield opened
         opened.close()
 
-def faults(tab, address, width):
-    "What a reader would stumble over on a page, as sentences."
+def faults(tab, own, page, width):
+    "What a reader would stumble over on a page, as sentences; what comes from elsewhere is blocked and not asked for."
     told = []
-    tab.on('console', lambda o: told.append(f'console: {o.text}') if o.type=='error' else None)
+    def listen(o):
+        if o.type=='error' and o.location.get('url', own).startswith(own): told.append(f'console: {o.text}')
+    tab.on('console', listen)
     tab.on('pageerror', lambda o: told.append(f'script: {o}'))
-    tab.goto(address, wait_until='load')
+    tab.goto(f'{own}/{page}.html', wait_until='load')
     wide = tab.evaluate('document.documentElement.scrollWidth')
     if wide>width: told.append(f'{wide} pixels wide in a window of {width}')
     mute = tab.evaluate('[...document.images].filter(o => !o.complete || !o.naturalWidth).map(o => o.src)')
@@ -49,7 +51,7 @@ def test_pages(browser, site, width, theme):
     context = browser.new_context(viewport=dict(width=width, height=900), color_scheme=theme)
     context.route('**', lambda route: route.continue_() if route.request.url.startswith(own) else route.abort())
     if theme=='dark': context.add_init_script("localStorage.setItem('quarto-color-scheme', 'alternate')")
-    found = {o:faults(context.new_page(), f'{own}/{o}.html', width) for o in chosen}
+    found = {o:faults(context.new_page(), own, o, width) for o in chosen}
     context.close()
     server.shutdown()
     wrong = {k:v for k,v in found.items() if v}
