@@ -1,12 +1,17 @@
 "The website holds every page, and nothing on it leads nowhere. Rendered without Quarto, from what Quarto would get."
 import json
 import re
+from dataclasses import fields
 from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
-from checkout import name, pages, read_pages, root, run, scripts
+from checkout import Page, name, pages, read_pages, root, run, scripts
+from fastcore.docments import docments
+
+from urepa.app.cli import commands, fetched
+from urepa.config import Sampling, Selection, field_names, presets
 
 
 def entries(contents):
@@ -98,6 +103,23 @@ def test_spelling(tmp_path):
     done = run(scripts/'codespell', '--ignore-words', root/'tests'/'words.txt', '--skip', '*.json,words.txt', tmp_path,
                *texts)
     assert not done.returncode, done.stdout.replace(str(tmp_path), 'nbs')
+
+def shown_by(place):
+    "The Markdown that the cells of a page show."
+    page = Page(root/'nbs'/f'{place}.ipynb')
+    return '\n'.join(''.join(o.get('data', {}).get('text/markdown', '')) for o in page.outputs)
+
+def test_reference_is_current():
+    "What the reference pages show is what commands and presets say now."
+    text, sizes, verbs = shown_by('reference/commands'), shown_by('reference/presets'), []
+    for o in commands.values(): verbs += [o] if callable(o) else o.values()
+    whole = 'config', 'how', 'select', 'reading', *fetched # their fields are listed instead
+    notes = [note for f in verbs for name,note in docments(f, returns=False).items() if name not in whole]
+    old = [o for o in notes if o.replace('|', '\\|') not in text]
+    names = [*field_names(), *(o.name for part in (Sampling, Selection) for o in fields(part))]
+    old += [k for k in names if f"--{k.replace('_', '-')}`" not in text.replace('no-', '')]
+    old += [o for o in presets if f'`{o}`' not in sizes]
+    assert not old, f'run nbs/reference/commands.ipynb and presets.ipynb again (make pages): they lack {old[:5]}'
 
 def open_code(cells):
     "Lines of code that a reader meets without opening a fold."
