@@ -446,6 +446,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'urepa.app.pipeline.call_options': ('app/pipeline.html#call_options', 'urepa/app/pipeline.py'),
                                     'urepa.app.pipeline.card': ('app/pipeline.html#card', 'urepa/app/pipeline.py'),
                                     'urepa.app.pipeline.card_rows': ('app/pipeline.html#card_rows', 'urepa/app/pipeline.py'),
+                                    'urepa.app.pipeline.embedded_pipeline': ( 'app/pipeline.html#embedded_pipeline',
+                                                                              'urepa/app/pipeline.py'),
                                     'urepa.app.pipeline.export': ('app/pipeline.html#export', 'urepa/app/pipeline.py'),
                                     'urepa.app.pipeline.generators_of': ('app/pipeline.html#generators_of', 'urepa/app/pipeline.py'),
                                     'urepa.app.pipeline.score_part': ('app/pipeline.html#score_part', 'urepa/app/pipeline.py')},
