@@ -6,7 +6,6 @@
 __all__ = ['attention_loss']
 
 # %% ../../nbs/align/39_attention.ipynb #fec0510c
-import torch
 from torch import Tensor
 from ..core import require,sides
 from ..tokens import grid_of,pool_map
