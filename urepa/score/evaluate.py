@@ -14,7 +14,7 @@ __all__ = ['standard', 'samples_per_real', 'found', 'reserved', 'always_named', 
            'sampling_record', 'Drawn', 'score_run', 'restored_scores']
 
 # %% ../../nbs/score/62_evaluate.ipynb #9da34ef4
-import dataclasses,json,math,sys,zipfile
+import dataclasses,json,math,shlex,sys,zipfile
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass,field
@@ -763,8 +763,9 @@ def score_run(
         if show and lead: print(f'{run}: {drawing_words(sampler.how)}', file=sys.stderr)
         data = sampler.config.data
         real = reference if reference!='fashion' else data.images or data.store or 'IMAGES'
-        command = f'urepa evaluate {run} --reference {real} --features inception, or dinov2'
-        for net in nets or fashion_nets(): check_shape(net, sampler.shape, f'the images of {run}', f'call {command}')
+        command = shlex.join(['urepa', 'evaluate', str(run), '--reference', str(real), '--features', 'inception'])
+        way_out = f'call {command}, or dinov2'
+        for net in nets or fashion_nets(): check_shape(net, sampler.shape, f'the images of {run}', way_out)
         references = [open_reference(reference, net, sampler.shape, reading) for net in nets or fashion_nets()]
         images = Drawn(sampler, count, show, processes)
     labels = sampler.labels(0, count) if sampler.known else None
