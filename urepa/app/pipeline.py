@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['pointer_name', 'pointer', 'usage', 'UREPAPipeline', 'generators_of', 'as_bytes', 'as_images', 'card_rows', 'card',
-           'call_options', 'score_part', 'export']
+           'call_options', 'score_part', 'export', 'embedded_pipeline']
 
 # %% ../../nbs/app/64_pipeline.ipynb #14e104f4
 import dataclasses,json,shutil
@@ -14,12 +14,13 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from diffusers import DiffusionPipeline,ImagePipelineOutput
+from diffusers.utils import logging
 from huggingface_hub import snapshot_download
 from PIL import Image
 from torch import Tensor
 from ..config import Config,Sampling,drawing,settled,to_dict,usual_drawing
 from ..config import Task as Options
-from ..core import nearest,require,sides,size_words,write_json
+from ..core import asset,nearest,require,sides,size_words,write_json
 from ..data.codecs import VAECodec
 from ..data.images import to_model,to_u8,upright
 from ..data.tasks import task_of
@@ -30,7 +31,7 @@ from ..nets.describe import block_words
 from ..nets.unet import UNet
 from ..score.draw import codec_of,record_name,solver_of
 from ..score.evaluate import markdown_table,or_dash,reference_name,score_table
-from ..training.checkpoint import put_in_place,seal
+from ..training.checkpoint import put_in_place,seal,verify
 from ..tensors import as_os_error
 from ..training.run import Loaded,Run
 
@@ -338,3 +339,16 @@ def export(
     except SafetensorError as e: raise as_os_error(e) from e # of diffusers, where a disk is full
     finally: shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+# %% ../../nbs/app/64_pipeline.ipynb #bc900d84
+def embedded_pipeline()->UREPAPipeline:
+    "A small network that `urepa demo` trained on Fashion-MNIST, from the package's own files."
+    folder = asset('pipelines', 'fashion')
+    verify(folder)
+    loud = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar() # a bar for a single file
+    try: pipe = UREPAPipeline.from_pretrained(folder)
+    finally:
+        if loud: logging.enable_progress_bar()
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
