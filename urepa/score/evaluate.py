@@ -495,6 +495,8 @@ def score_images(
     if labels is not None:
         config = (images.record or {}).get('config') or {}
         known = 10 if source=='fashion' else config.get('model', {}).get('n_classes')
+        data = config.get('data', {})
+        garments = source=='fashion' or not data.get('store') and not data.get('images')
         result['classes'] = dict(asked=len(labels.unique()), known=known)
     for net,reference in zip(nets, references):
         samples = extract_all(net, images, keep=samples_per_real*keep, show=show, processes=processes)
@@ -507,7 +509,7 @@ def score_images(
         if 'frechet' in scores and len(samples.kept)==len(images)<10_000:
             scores['bias'] = sample_bias(samples.kept, real.pool)
         result[net.name.split()[0]],result['features'][net.name] = scores,net.checksum
-        if embedded and labels is not None and net.name=='classifier':
+        if embedded and labels is not None and garments and net.name=='classifier':
             result[found.key] = found.compute(samples, labels)
             result['found_floor'] = found.compute(real_features(net, 'test', 0, keep), fashion('test')[1])
     own = [o for o in metrics if o not in standard]
@@ -769,12 +771,13 @@ def score_run(
         references = [open_reference(reference, net, sampler.shape, reading) for net in nets or fashion_nets()]
         images = Drawn(sampler, count, show, processes)
     labels = sampler.labels(0, count) if sampler.known else None
+    images.record = sampler.record()
     whole = images.joined() if sampler.task else None # a few thousand test images
     result = score_images(images, labels, references, nets=nets, keep=keep, show=show, processes=processes,
         metrics=tuple(metrics))
     if result is None: return None
     result = dict(step=sampler.step, sampling=sampling_record(count, sampler.how), **result)
-    result['samples']['made'] = {k:v for k,v in sampler.record().items() if k not in ('config', 'provenance')}
+    result['samples']['made'] = {k:v for k,v in images.record.items() if k not in ('config', 'provenance')}
     if sampler.task: result['restored'] = restored_scores(sampler, whole)
     try: Run(run).add_score(result)
     except OSError as e: # hours of drawing are not lost for a folder that cannot be written
