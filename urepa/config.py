@@ -224,9 +224,10 @@ class Align(Checked):
 
     teacher: str = 'embedded'
     """'embedded', 'random' (same shape, untrained), 'pixels' (raw patches), a ViT of timm by name, NAME@FILE with
-    a file of weights, with +imagenet, +half or +clip normalised so, or 'ema': the run's own average (SRA)"""
-    block: Annotated[int | Literal['mid'], count] = 'mid'
-    "aligned block, counted from 1; 'mid' is the centre of the network"
+    a file of weights, with +imagenet, +half or +clip normalised so, or 'ema': the run's own average (SRA); NAME#4,8
+    gives tokens of two layers, one for each aligned block"""
+    block: Annotated[int | Literal['mid'] | tuple[int | Literal['mid'], ...], count] = 'mid'
+    "aligned block, counted from 1, or several; 'mid' is the centre of the network"
     weight: Annotated[float, any_weight] = .5
     "λ, weight of the whole alignment (Eq. 5)"
     token: Annotated[float, any_weight] = 1.
@@ -275,6 +276,16 @@ class Align(Checked):
     "how much earlier than the network the average looks at most, where `teacher` is 'ema': it sees less noise"
     shuffle_teacher: bool = False
     "a control: align every image with the teacher tokens of another one, always the same"
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(self.blocks and len(set(self.blocks))==len(self.blocks),
+                f'align.block is {self.block!r}; give one block or several, each once')
+
+    @property
+    def blocks(self)->tuple: # Each counted from 1, or 'mid'
+        "The aligned blocks."
+        return self.block if isinstance(self.block, tuple) else (self.block,)
 
     @property
     def reads_tokens(self)->bool:

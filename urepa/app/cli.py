@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['in_store', 'fetched', 'commands', 'plain_letters', 'demo', 'embedded_demo', 'builder', 'run_training', 'train',
            'recipe_options', 'patches_for', 'machine_options', 'store_options', 'training_command', 'local_folder',
-           'prepare', 'verify_store', 'show_store', 'sample', 'check_evaluation', 'warn_of_reference', 'evaluate',
-           'report', 'sweep', 'compare', 'restore', 'export', 'import_network', 'info', 'image_words', 'list_presets',
-           'plan', 'embedded_files', 'doctor', 'bench', 'tuning_options', 'finetune', 'choice', 'size_registry',
-           'kinds_of', 'with_purpose', 'with_help', 'application', 'Mistyped', 'with_file', 'option_names',
-           'known_names', 'unknown', 'explain', 'overview', 'call_of', 'spelt_plainly', 'prepare_terminal',
-           'keep_traceback', 'told', 'memory_is_full', 'main']
+           'prepare', 'verify_store', 'show_store', 'sample', 'check_evaluation', 'warn_of_reference', 'judges',
+           'store_statistics', 'score_samples', 'evaluate', 'report', 'sweep', 'compare', 'restore', 'export',
+           'import_network', 'info', 'image_words', 'list_presets', 'plan', 'embedded_files', 'doctor', 'bench',
+           'tuning_options', 'finetune', 'choice', 'size_registry', 'kinds_of', 'with_purpose', 'with_help',
+           'application', 'Mistyped', 'with_file', 'option_names', 'known_names', 'unknown', 'explain', 'overview',
+           'call_of', 'spelt_plainly', 'prepare_terminal', 'keep_traceback', 'told', 'memory_is_full', 'main']
 
 # %% ../../nbs/app/81_cli.ipynb #79f4c937
 import codecs,dataclasses,os,re,shlex,shutil,sys,tempfile,time,traceback
@@ -291,9 +291,15 @@ def sample(
 def check_evaluation(
     samples:Path, # As for `evaluate`
     run:bool, # Whether that is a run folder
-    count, step, features, weights, out, statistics, how # As for `evaluate`
+    *, count, step, reference, reading, features, weights, out, statistics, size, how # As for `evaluate`
 ):
     "`UserError` for options that have nothing to act on, or that exclude each other."
+    require(size is None or statistics is not None, '--size cuts the images of --statistics; a reference is cut to the '
+            'size of the samples anyway: leave it out')
+    require(size is None or min(sides(size))>=1, f'--size is {size}; give 1 or more')
+    require(reading==Reading() or reference!='fashion' or size is not None,
+            'the embedded test split is read whole; leave out --split, --image-column, --config-name, --white and '
+            '--tolerance, or give other images with --reference')
     plain = Sampling(device=how.device)
     require(not (samples/'model_index.json').exists(), f'{samples} is an exported network; draw images first: '
             f'urepa sample {samples} --count {count or 5000} --out samples.npz, then urepa evaluate samples.npz')
@@ -316,6 +322,48 @@ def warn_of_reference(
     learned = config.data.store or config.data.images
     if learned: print(f'This run learned from {learned} and is compared with the embedded images; '
                       'unless these are the same, give real images of its kind with --reference.')
+
+def judges(
+    features:str, # As for `evaluate`
+    weights:Path|None, # As for `evaluate`
+    device:str, # As for `Sampling`
+)->tuple: # The nets, `None` for the embedded ones on the CPU; and the processes that share the work
+    "Who looks at images."
+    from urepa.processes import Processes
+    from urepa.score.features import feature_nets
+    processes = Processes(device)
+    if features=='fashion' and device=='auto': return None,processes
+    return tuple(feature_nets(features, weights, processes.device)),processes
+
+def store_statistics(
+    samples, statistics, size, features, weights, subset, reading, how # As for `evaluate`
+):
+    "Write what images look like, as a reference for others."
+    from urepa.score.evaluate import write_reference
+    from urepa.score.image_files import CutImages,open_samples
+    nets,processes = judges(features, weights, how.device)
+    with processes.name_lost_peer():
+        found = open_samples(samples) if size is None else CutImages(samples, (3, *sides(size)), reading)
+        write_reference(statistics, nets[0], found, keep=subset, show=True, processes=processes)
+
+def score_samples(
+    samples, run, *, count, step, reference, reading, features, weights, subset, out, how # As for `evaluate`
+):
+    "Score images or a run; the first process prints the result and writes it."
+    from urepa.score.evaluate import describe,score_run
+    from urepa.score.evaluate import evaluate as score_images
+    from urepa.score.image_files import open_samples
+    from urepa.training.run import Run
+    nets,processes = judges(features, weights, how.device)
+    judged = dict(reference=reference, nets=nets, keep=subset, show=True, processes=processes, reading=reading)
+    drawn = dict(dataclasses.asdict(how), device=str(processes.device))
+    with processes.name_lost_peer():
+        if run: score = score_run(samples, 5000 if count is None else count, step, **judged, **drawn)
+        else: score = score_images(open_samples(samples), **judged)
+    if score is None: return
+    print(describe(score))
+    if run and reference=='fashion': warn_of_reference(Run(samples).config)
+    if out is not None: write_json(out, dict(score, provenance=provenance()))
 
 def evaluate(
     samples:Path, # An .npz file, a folder of images, or a run folder, which is sampled first
@@ -348,37 +396,14 @@ def evaluate(
 
     Against what the run learned from: urepa evaluate RUN --reference STORE --features inception
     """
-    from urepa.processes import Processes
-    from urepa.score.evaluate import describe,score_run,write_reference
-    from urepa.score.evaluate import evaluate as score_images
-    from urepa.score.features import feature_nets
-    from urepa.score.image_files import CutImages,open_samples
     from urepa.training.run import Run
     run = Run.is_run(samples)
     if fast: how = dataclasses.replace(how, **fast_sampling)
-    require(size is None or statistics is not None, '--size cuts the images of --statistics; a reference is cut to the '
-            'size of the samples anyway: leave it out')
-    require(size is None or min(sides(size))>=1, f'--size is {size}; give 1 or more')
-    require(reading==Reading() or reference!='fashion' or size is not None,
-            'the embedded test split is read whole; leave out --split, --image-column, --config-name, --white and '
-            '--tolerance, or give other images with --reference')
-    given = dict(count=count, step=step, features=features, weights=weights, out=out, statistics=statistics, how=how)
-    check_evaluation(samples, run, **given)
-    processes = Processes(how.device)
-    nets = None # the embedded ones, on the CPU
-    if features!='fashion' or how.device!='auto': nets = tuple(feature_nets(features, weights, processes.device))
-    with processes.name_lost_peer():
-        if statistics is not None:
-            found = open_samples(samples) if size is None else CutImages(samples, (3, *sides(size)), reading)
-            return write_reference(statistics, nets[0], found, keep=subset, show=True, processes=processes)
-        judged = dict(reference=reference, nets=nets, keep=subset, show=True, processes=processes, reading=reading)
-        drawn = dict(dataclasses.asdict(how), device=str(processes.device))
-        if run: score = score_run(samples, 5000 if count is None else count, step, **judged, **drawn)
-        else: score = score_images(open_samples(samples), **judged)
-    if score is None: return
-    print(describe(score))
-    if run and reference=='fashion': warn_of_reference(Run(samples).config)
-    if out is not None: write_json(out, dict(score, provenance=provenance()))
+    both = dict(features=features, weights=weights, reading=reading, how=how)
+    drawn = dict(count=count, step=step, reference=reference, out=out)
+    check_evaluation(samples, run, statistics=statistics, size=size, **both, **drawn)
+    if statistics is None: score_samples(samples, run, subset=subset, **both, **drawn)
+    else: store_statistics(samples, statistics, size, subset=subset, **both)
 
 # %% ../../nbs/app/81_cli.ipynb #c11a0007
 def report(
@@ -492,13 +517,14 @@ def info(
 
     Without a preset, all of them in a table: urepa info
     """
-    from urepa.nets.describe import describe,macs_in_words,summary
+    from urepa.nets.describe import block_words,describe,macs_in_words,summary
     align,parts = config.align,builder(build)(config, device='meta')
-    described = describe(parts.net, parts.projector, align.block)
+    described = describe(parts.net, parts.projector, align.blocks)
     aligned,blocks = described['aligned'],described['blocks']
     linear,total = macs_in_words(described['linear']),macs_in_words(described['total'])
     print(summary(described))
-    print(f'block {aligned} of {blocks} is aligned with {align.partner}' if align.weight else 'no alignment')
+    told = f'{block_words(aligned)} of {blocks} {"is" if len(aligned)==1 else "are"} aligned with {align.partner}'
+    print(told if align.weight else 'no alignment')
     print(f'drawn with {drawing_words(drawing(config))}, unless asked otherwise')
     print(f"{described['parameters']/1e6:,.1f} M parameters; MACs of one image, which papers call FLOPs: "
           f"{linear} as U-REPA counts (attention's two products left out), {total} with them")

@@ -23,6 +23,7 @@ from ..data.images import class_names,fashion,image_grid,to_model
 from ..data.teachers import load_teacher
 from ..inside.cka import cka_map,plot_cka
 from ..machine import generator
+from ..nets.describe import block_words
 from ..score.compare import comparison_figure,grouped,in_words,read_scores
 from ..score.draw import draw
 from ..score.evaluate import always_named,or_dash,score_table
@@ -356,7 +357,7 @@ def facts(
     known = hasattr(net, 'stage')
     network = f'Blocks {model.depths}, width {model.width}' if known else f'A network of its own, {type(net).__name__}'
     if align.weight:
-        block = f'block {net.block_index(align.block)}'
+        block = block_words([net.block_index(o) for o in align.blocks])
         if known: block = f'{block} of {net.n_blocks}'
         aligned = f'{block} aligned with {align.partner}, λ {align.weight:g}, w {align.manifold:g}'
     return (f'{network}; {aligned}; step {step:,} of {optim.steps:,}, '

@@ -26,9 +26,9 @@ from .order import Shuffle,Windows,batch_indices,few_classes,shuffled
 from .prepare import Pictures,Recipe,prepare,try_image
 from .sources import Item,Source,left_out
 from .store import Store
-from .teachers import TeacherLike,TokenShape,load_teacher,parse_teacher,teacher_about,teacher_fingerprint
+from .teachers import TeacherLike,load_teacher,parse_teacher,teacher_about,teacher_fingerprint
 from .tasks import Chance,condition_channels,draw_chance,hide,partners,task_of
-from .teachers import teacher_grid
+from .teachers import split_layers,teacher_grid,told_shape
 
 # %% ../../nbs/data/15_batches.ipynb #9afa24a7
 def labels_shown(
@@ -233,7 +233,8 @@ def same_fact(
         alone = 1 in (len(given), len(held)) # one number for all channels
         a,b = np.broadcast_arrays(np.float64(given), np.float64(held)) if alone else (given, held)
         return len(a)==len(b) and np.array_equal(a, b)
-    if name=='align.teacher': return parse_teacher(given).vit==parse_teacher(held).vit
+    if name=='align.teacher':
+        return parse_teacher(given).vit==parse_teacher(held).vit and split_layers(given)[1]==split_layers(held)[1]
     return given==held
 
 def contradictions(
@@ -369,8 +370,8 @@ class TrainingData:
         self.order = Windows(self.starts(), window, seed) if window else Shuffle(self.n, seed)
         far = window and isinstance(self.data, Store) and self.data.far
         self.look_ahead = LookAhead(self.data, self.order, size) if far else None
-        told = self.data.meta['teacher']
-        self.teacher = TokenShape(told['width'], as_size(told['grid'])) if config.align.reads_tokens else None
+        told = self.data.meta['teacher'] # as from `teacher_about`
+        self.teacher = told_shape(told) if config.align.reads_tokens else None
         self.task = task_of(config.task)
         condition_channels(config.task, config.model.in_channels) # refuses images that the task is not made for
 

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['normalisations', 'patches', 'kinds', 'default_kind', 'families', 'before_norm', 'TeacherLike', 'TokenShape',
            'vit_grid', 'Teacher', 'fit_proportions', 'conv_stem', 'small_vit', 'random_teacher', 'RawPatches',
-           'patches_of', 'teacher_path', 'TeacherName', 'parse_teacher', 'embedded_teacher', 'read_teacher',
-           'own_teacher', 'teacher_grid', 'load_teacher', 'timm_vit', 'patch_side', 'token_shape', 'family_norm',
-           'chosen_norm', 'read_weights', 'fill_weights', 'takes_final_norm', 'check_tokens', 'timm_teacher',
-           'teacher_fingerprint', 'teacher_about']
+           'patches_of', 'teacher_path', 'check_layers', 'LayersOf', 'TeacherName', 'split_layers', 'parse_teacher',
+           'embedded_teacher', 'read_teacher', 'own_teacher', 'teacher_grid', 'load_teacher', 'timm_vit', 'patch_side',
+           'token_shape', 'family_norm', 'chosen_norm', 'read_weights', 'fill_weights', 'takes_final_norm',
+           'check_tokens', 'timm_teacher', 'teacher_fingerprint', 'told_shape', 'teacher_about']
 
 # %% ../../nbs/data/12_teachers.ipynb #4bc41038
 import functools,hashlib,re,sys
@@ -40,8 +40,9 @@ class TeacherLike(Protocol):
 
 class TokenShape(NamedTuple):
     "What a projector has to know of a teacher's tokens."
-    width:int # Features of a token
+    width:int # Features of a token, of all its layers together
     grid:int|tuple # Tokens per side, or rows and columns
+    layers:int=1 # Of the teacher, whose tokens stand side by side in one
 
 # %% ../../nbs/data/12_teachers.ipynb #9585376d
 def vit_grid(
@@ -192,6 +193,49 @@ def teacher_path(
     "Where the embedded weights of that kind lie."
     return asset('weights')/f'teacher_{kind}.safetensors'
 
+# %% ../../nbs/data/12_teachers.ipynb #52ea9088
+def check_layers(
+    layers:tuple, # Counted from 1
+    depth:int, # Blocks of the teacher
+):
+    "`UserError` unless a teacher has these layers."
+    known = all(1<=o<=depth for o in layers) and len(set(layers))==len(layers)
+    require(known, f'layers {", ".join(map(str, layers))} of a teacher of {depth} blocks; give different ones from 1 '
+            f'to {depth}, such as NAME#{max(1, depth//2)},{depth}')
+
+class LayersOf(nn.Module):
+    "The tokens of several layers of a teacher, side by side."
+    def __init__(self,
+        teacher:Teacher, # Whose layers are read
+        layers:tuple, # Counted from 1
+    ):
+        super().__init__()
+        require(isinstance(teacher, Teacher), f'a {type(teacher).__name__} has no layers to choose from; '
+                'leave out what stands behind the # of its name')
+        check_layers(layers, teacher.depth)
+        self.teacher = teacher
+        self.layers = tuple(layers)
+        self.width = len(layers)*teacher.width # features of a token
+        self.grid = teacher.grid
+        self.mode = teacher.mode
+        self.final_norm = teacher.final_norm
+        self.eval()
+
+    def train(self, mode=True):
+        "Stay in evaluation mode."
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self,
+        images:Tensor, # float in [−1, 1], `[b c h w]`
+    )->Tensor: # `[b n layers*d]`
+        "What the blocks of a student are aligned with."
+        vit = self.teacher.vit
+        options = dict(indices=[o-1 for o in self.layers], norm=self.final_norm, output_fmt='NLC')
+        found = vit.forward_intermediates(self.teacher.preprocess(images), intermediates_only=True, **options)
+        if self.final_norm and isinstance(vit.norm, nn.Identity): found = [vit.fc_norm(o) for o in found]
+        return torch.cat([found[sorted(self.layers).index(o)] for o in self.layers], -1)
+
 # %% ../../nbs/data/12_teachers.ipynb #e4fce528
 normalisations = dict(
     imagenet=((.485, .456, .406), (.229, .224, .225)),
@@ -204,10 +248,19 @@ class TeacherName(NamedTuple):
     file:str='' # Of weights
     norm:str='' # A key of `normalisations`, where it was named
 
+def split_layers(
+    name:str, # Any of the names below, perhaps with `#4,8` behind it
+)->tuple: # The name alone, and layers counted from 1; none where the teacher's own tokens are meant
+    "A teacher's name, and the layers that are asked for."
+    front,mark,layers = name.rpartition('#')
+    if not mark or not re.fullmatch(r'[1-9]\d*(,[1-9]\d*)*', layers): return name,()
+    return front,tuple(map(int, layers.split(',')))
+
 def parse_teacher(
     name:str, # `NAME`, `NAME@FILE`, either with `+imagenet`, `+half` or `+clip`
 )->TeacherName:
-    "The parts of a teacher's name."
+    "The parts of a teacher's name, but for its layers."
+    name = split_layers(name)[0]
     front,plus,norm = name.rpartition('+')
     rest,norm = (front, norm) if plus and norm in normalisations else (name, '')
     vit,_,file = rest.partition('@')
@@ -273,6 +326,8 @@ def load_teacher(
     shape:tuple=(1, 32, 32), # Of the images, for the others: channels, height, width
 )->TeacherLike: # A `Teacher` or `RawPatches`
     "A teacher by name."
+    bare,layers = split_layers(name)
+    if layers: return LayersOf(load_teacher(bare, seed, grid, shape), layers)
     size = shape[1:]
     own = dict(embedded=lambda: embedded_teacher(size=size), random=lambda: random_teacher(seed, size),
                pixels=lambda: patches_of(shape))
@@ -314,10 +369,13 @@ def token_shape(
     shape:tuple=(1, 32, 32), # Of the images, for the others: channels, height, width
 )->TokenShape:
     "What a teacher's tokens are like, from its architecture alone."
-    if name in ('random', 'pixels') or name.split('-')[0]=='embedded' or parse_teacher(name).vit=='own':
+    bare,layers = split_layers(name)
+    if bare in ('random', 'pixels') or bare.split('-')[0]=='embedded' or parse_teacher(bare).vit=='own':
         teacher = load_teacher(name, shape=shape)
-        return TokenShape(teacher.width, teacher.grid)
-    with torch.device('meta'): return TokenShape(timm_vit(parse_teacher(name).vit).embed_dim, grid)
+        return TokenShape(teacher.width, teacher.grid, len(layers) or 1)
+    with torch.device('meta'): vit = timm_vit(parse_teacher(name).vit)
+    check_layers(layers, len(vit.blocks))
+    return TokenShape(vit.embed_dim*max(1, len(layers)), grid, len(layers) or 1)
 
 # %% ../../nbs/data/12_teachers.ipynb #0c235982
 families = dict( # words in the names of files → how their images are normalised
@@ -436,14 +494,22 @@ def teacher_fingerprint(
     "A name for the function that a teacher computes."
     kind = type(teacher).__name__, teacher.width, teacher.grid, getattr(teacher, 'mode', '')
     if not getattr(teacher, 'final_norm', True): kind = *kind, 'before the final norm'
+    if hasattr(teacher, 'layers'): kind = *kind, teacher.layers
     return hashlib.sha256(repr((*kind, fingerprint(teacher.state_dict()))).encode()).hexdigest()[:16]
+
+def told_shape(
+    about:dict, # From `teacher_about`, perhaps through JSON
+)->TokenShape:
+    "What tokens are like, as a store tells it."
+    return TokenShape(about['width'], as_size(about['grid']), len(about.get('layers', '1')))
 
 def teacher_about(
     teacher:TeacherLike|None, # Any teacher
     name:str, # The config's `align.teacher`
-)->dict|None: # `name`, `width`, `grid`, `fingerprint`, and `final_norm` where the teacher has one
+)->dict|None: # `name`, `width`, `grid`, `fingerprint`, and `final_norm` and `layers` where the teacher has them
     "What a store and a run say of a teacher."
     if teacher is None: return None
     about = dict(name=name, width=teacher.width, grid=teacher.grid, fingerprint=teacher_fingerprint(teacher))
     if hasattr(teacher, 'final_norm'): about['final_norm'] = teacher.final_norm
+    if hasattr(teacher, 'layers'): about['layers'] = list(teacher.layers)
     return about

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any,NamedTuple
 import torch
 from ..config import Config,preset,replace_fields,set_fields,to_dict
-from ..core import UserError,as_size,nearest,progress,provenance,read_json,require,sides,write_json
+from ..core import UserError,nearest,progress,provenance,read_json,require,sides,write_json
 from ..data.batches import fit_config,open_data
-from ..data.teachers import TokenShape,teacher_grid,token_shape
+from ..data.teachers import teacher_grid,token_shape,told_shape
 from ..machine import check_machine
 from .draw import check_sampling
 from .evaluate import check_count,fashion_nets,how_to_draw,open_reference,reference_name,result_nets
@@ -148,7 +148,7 @@ def check_training(
     fitted = set_fields(fit_config(known, data), {'align.weight':align.weight})
     stored,teacher = data.meta['teacher'],None
     if align.reads_tokens:
-        if stored: teacher = TokenShape(stored['width'], as_size(stored['grid']))
+        if stored: teacher = told_shape(stored)
         else:
             shape = fitted.model.in_channels,*sides(data.size)
             teacher = token_shape(align.teacher, teacher_grid(data.size), shape)
