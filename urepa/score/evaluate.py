@@ -701,7 +701,8 @@ class Drawn(Images):
         self.rank,world = (processes.rank,processes.world) if processes else (0,1)
         self.stretches = [stretch(count, o, world) for o in range(world)]
         self.first = self.stretches[self.rank].start
-        self.n,self.shape,self.labels,self.record,self.files = count,tuple(sampler.shape),None,None,[]
+        self.n,self.shape,self.record = count,tuple(sampler.shape),sampler.record()
+        self.labels,self.files = None,[]
         self.source = torch.empty(0, *self.shape, dtype=torch.uint8)
         mine = len(self.stretches[self.rank])
         if mine: self.source = sampler(self.first, mine, show and self.rank==0)
@@ -771,7 +772,6 @@ def score_run(
         references = [open_reference(reference, net, sampler.shape, reading) for net in nets or fashion_nets()]
         images = Drawn(sampler, count, show, processes)
     labels = sampler.labels(0, count) if sampler.known else None
-    images.record = sampler.record()
     whole = images.joined() if sampler.task else None # a few thousand test images
     result = score_images(images, labels, references, nets=nets, keep=keep, show=show, processes=processes,
         metrics=tuple(metrics))
