@@ -20,7 +20,7 @@ def served(folder):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session') # as `site`, and named before it: nothing is rendered where there is no browser
 def browser():
     reason = 'pages are not looked at in a browser: pip install playwright, and install chromium'
     sync_api = pytest.importorskip('playwright.sync_api', reason=reason)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['schedules', 'constant', 'rising', 'falling', 'valley', 'Aligned', 'Term', 'token_term', 'manifold_term',
-           'dispersive_term', 'early_term', 'terms_of', 'teacher_side', 'mean_of', 'summands', 'EmaTeacher',
-           'check_projector', 'Objective']
+           'dispersive_term', 'early_term', 'attention_term', 'summary_term', 'terms_of', 'teacher_side', 'mean_of',
+           'summands', 'EmaTeacher', 'check_projector', 'Objective']
 
 # %% ../../nbs/align/45_objective.ipynb #261026c8
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 import torch
 from torch import Tensor,nn
+from .attention import attention_loss
 from .project import lots_of,projectors_of
 from .manifold import dispersive_loss,manifold_loss
 from .token import shuffled_gap,spatial_normalise,token_losses
@@ -62,6 +63,8 @@ class Aligned(NamedTuple):
     share:Tensor # λ(t)/λ of each image, `[b]`
     chosen:Tensor|None=None # Which of the batch's tokens random pairs are made of, `[k]`
     early:Tensor|None=None # Flow loss of the network's early answer, a scalar
+    maps:Tensor|None=None # Divergence of attention maps for λ(t), a scalar
+    summary:Tensor|None=None # Flow loss of the vector beside the image, a scalar
 
 @dataclass(frozen=True)
 class Term:
@@ -106,13 +109,25 @@ def early_term(
     "The flow loss of what the network predicts from an early block (internal guidance, Zhou et al. 2025)."
     return Term('early', weight, lambda o: o.early, needs_teacher=False, wants='early')
 
+def attention_term(
+    weight:float=1., # Inside λ
+)->Term:
+    "How far attention maps are from the teacher's (HASTE)."
+    return Term('attention', weight, lambda o: o.maps, wants='maps')
+
+def summary_term(
+    weight:float=.03, # Beside λ; the authors' by default
+)->Term:
+    "The flow loss of the teacher's class token, which is denoised beside the image (REG)."
+    return Term('summary', weight, lambda o: o.summary, needs_teacher=False, wants='summary')
+
 def terms_of(
     align:Align, # Of a config
 )->list[Term]: # Those that weigh something
     "The terms that a config describes."
     relations = manifold_term(align.manifold, align.pairs, align.centre)
     apart = dispersive_term(align.dispersive, align.dispersive_temperature, align.dispersive_diagonal)
-    found = [token_term(align.token, align.token_loss), relations, apart]
+    found = [token_term(align.token, align.token_loss), relations, apart, attention_term(align.attention)]
     return [o for o in found if o.weight and (align.weight or not o.needs_teacher)]
 
 # %% ../../nbs/align/45_objective.ipynb #093da9db
@@ -203,14 +218,12 @@ class Objective(nn.Module):
         spatial_norm:float=0., # Share of the mean token taken from the teacher's before they are scaled; 0 leaves them
         teacher_grid:int|tuple|None=None, # Of a teacher that is resized; in proportion to the network's by default
         teacher_layers:int=1, # Of the teacher, side by side in its tokens: one for all blocks, or one for each
+        map_blocks:tuple=(), # Blocks whose attention maps a term compares
     ):
         super().__init__()
         if isinstance(projector, (list, tuple)): projector = nn.ModuleList(projector)
         check_projector(projector, weight, resize)
         if terms is None: terms = [o for o in (token_term(), manifold_term(manifold)) if o.weight]
-        headed,wanted = getattr(net, 'early', None) is not None,[o.wants for o in terms]
-        require(headed or 'early' not in wanted, 'a term wants an early answer, and this network has '
-                'no head for it; build it with early_block, or leave the term out')
         self.net = net
         self.projector = projector
         self.flow = flow
@@ -222,11 +235,14 @@ class Objective(nn.Module):
         self.resize = resize
         self.teacher_grid = teacher_grid
         self.teacher_layers = teacher_layers
+        self.map_blocks = [net.block_index(o) for o in map_blocks]
+        self.summary_width = getattr(net.config, 'summary_width', 0)
         self.spatial_norm = spatial_norm
         self.ema_teacher = None # no part of this module: it is not trained
         self.forward_net = net.forward_intermediates
         self.bf16 = False
         self.check_blocks()
+        self.check_wanted()
 
     @property
     def block(self)->int: # Counted from 1
@@ -251,6 +267,19 @@ class Objective(nn.Module):
         require(not pairs or len({o.target_grid for o in self.projectors})==1, f'random pairs are drawn from one grid, '
                 f"and blocks {told} are compared on several; give resize='student', or blocks of one level")
 
+    def check_wanted(self):
+        "`UserError` unless the network gives what the terms want beside tokens."
+        net,wanted = self.net,{o.wants for o in self.terms}
+        require('early' not in wanted or getattr(net, 'early', None) is not None, 'a term wants an early answer, and '
+                'this network has no head for it; build it with early_block, or leave the term out')
+        require(('summary' in wanted)==bool(self.summary_width), 'a network that denoises a class token beside the '
+                'image and the term summary belong together; build both, or neither')
+        if 'maps' not in wanted: return
+        require(self.map_blocks, 'a term compares attention maps; say of which blocks with map_blocks')
+        require(hasattr(net, 'check_maps'), f'a {type(net).__name__} gives no attention maps; leave the term attention '
+                'out, or take a UNet')
+        net.check_maps(self.map_blocks)
+
     @property
     def aligned_terms(self)->list[Term]:
         "Those that need a teacher."
@@ -261,7 +290,8 @@ class Objective(nn.Module):
         "What is to be drawn for a step."
         pairs = any(o.random_pairs for o in self.terms)
         n = math.prod(sides(self.projectors[0].target_grid)) if pairs else 0
-        return Wanted(self.label_dropout, self.ema_teacher is not None, n, lots=lots_of(self.projector))
+        return Wanted(self.label_dropout, self.ema_teacher is not None, n, lots=lots_of(self.projector),
+                      summary=self.summary_width)
 
     def draw(self,
         x:Tensor, # Images or latents, `[b c h w]`
@@ -333,6 +363,27 @@ class Objective(nn.Module):
         return [self.compare(tokens, each[k], t, chosen=draws.chosen, lots=lots[k], number=k)
                 for k,tokens in enumerate(read)]
 
+    def summary_in(self,
+        more:dict|None, # What else the teacher says
+    )->Tensor: # `[b d]`
+        "The teacher's class tokens."
+        require(more is not None and 'summary' in more, "this network denoises the teacher's class token, too; pass "
+                'more=dict(summary=…)')
+        return more['summary']
+
+    def divergence(self,
+        ours:list, # Attention map of each block, `[b n n]`
+        more:dict|None, # What else the teacher says; its `maps` are `[b blocks m m]`
+        t:Tensor, # Times, `[b]`
+    )->Tensor: # Scalar
+        "How far the attention maps are from the teacher's, the mean over the blocks."
+        require(more is not None and 'maps' in more, "the loss 'attention' needs the teacher's attention maps; pass "
+                'more=dict(maps=…), from tokens_and_maps')
+        grids,share = [self.net.block_grid(o) for o in self.map_blocks],self.schedule(t)
+        theirs = more['maps'].unbind(1)
+        return mean_of([attention_loss(a, b, grid, self.teacher_grid, share)
+                        for a,b,grid in zip(ours, theirs, grids, strict=True)])
+
     def agreement(self,
         places:list[Aligned], # One for each block
     )->dict: # `cosine`, `shuffled`, `gap`; of several blocks the mean, and the gap of each
@@ -348,6 +399,7 @@ class Objective(nn.Module):
         z:Tensor|None=None, # Teacher tokens, `[b m e]`; not looked at without alignment, or if the average teaches
         draws:Draws|None=None, # What is random; drawn from PyTorch's global state by default
         condition:Tensor|None=None, # What a task tells the network of the images, `[b k h w]`
+        more:dict|None=None, # What else a teacher says of the images: attention maps `[b blocks m m]`
         aligned:bool=True, # `False` once the alignment has ended
     )->dict: # Scalars: loss, velocity (the flow loss), each term; where alignment runs also cosine, shuffled, gap
         "Run the network once, and add up the terms."
@@ -355,9 +407,12 @@ class Objective(nn.Module):
         t,y = self.flow.time(draws.u),y.masked_fill(draws.hidden, self.net.config.n_classes)
         active = self.terms if aligned else [o for o in self.terms if not o.needs_teacher]
         noisy = beside(self.flow.noisy(x, draws.noise, t), condition)
-        early,blocks = any(o.wants=='early' for o in active),self.blocks if active else []
-        if early: blocks = [*blocks, self.net.early_index]
-        with self.autocast(x): answer,read = self.forward_net(noisy, t, y, indices=blocks)
+        wanted,blocks = {o.wants for o in active},self.blocks if active else []
+        if 'early' in wanted: blocks = [*blocks, self.net.early_index]
+        asked = dict(maps=self.map_blocks) if 'maps' in wanted else {}
+        if self.summary_width: asked['summary'] = self.flow.noisy(self.summary_in(more), draws.summary, t)
+        with self.autocast(x): answer,read = self.forward_net(noisy, t, y, indices=blocks, **asked)
+        if self.summary_width: answer,guess = answer
         velocity = self.flow.loss(answer, x, draws.noise, t)
         ended = {o.name:torch.zeros_like(velocity) for o in self.terms}
         if not active: return dict(loss=velocity, velocity=velocity, **ended)
@@ -368,8 +423,11 @@ class Objective(nn.Module):
                 with self.autocast(x): z = self.ema_teacher(self.flow, x, y, t, draws, condition)
             places = self.places(tokens, z, t, draws)
             agreement = self.agreement(places)
-        if early:
-            with self.autocast(x): guess = self.net.early_answer(read[-1], t, y)
+        if self.summary_width:
+            places[0] = places[0]._replace(summary=self.flow.loss(guess, more['summary'], draws.summary, t))
+        if 'maps' in wanted: places[0] = places[0]._replace(maps=self.divergence(read[len(blocks):], more, t))
+        if 'early' in wanted:
+            with self.autocast(x): guess = self.net.early_answer(read[len(self.blocks)], t, y)
             places[0] = places[0]._replace(early=self.flow.loss(guess, x, draws.noise, t))
         losses = {o.name:mean_of([o.loss(seen) for seen in (places[:1] if o.wants else places)]) for o in active}
         loss = velocity

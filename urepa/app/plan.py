@@ -186,7 +186,12 @@ def trace_step(
     weights = [*objective.parameters()]
     for o in weights: o.grad = None
     known = [x, y, *weights, *objective.buffers(), *([z] if teacher else [])]
-    with Trace(known) as trace: objective(x, y, z)['loss'].backward()
+    more = {}
+    if objective.map_blocks: # as many as the teacher has tokens
+        more['maps'] = torch.empty(images, len(objective.map_blocks), z.shape[1], z.shape[1])
+    if objective.summary_width: more['summary'] = torch.empty(images, objective.summary_width)
+    known += more.values()
+    with Trace(known) as trace: objective(x, y, z, more=more)['loss'].backward()
     return trace,[trace.numbers[storage_key(o.grad)] for o in weights if o.grad is not None]
 
 def footprint(

@@ -8,7 +8,8 @@ __all__ = ['normalisations', 'patches', 'kinds', 'default_kind', 'families', 'be
            'patches_of', 'teacher_path', 'check_layers', 'LayersOf', 'TeacherName', 'split_layers', 'parse_teacher',
            'embedded_teacher', 'read_teacher', 'own_teacher', 'teacher_grid', 'load_teacher', 'timm_vit', 'patch_side',
            'token_shape', 'family_norm', 'chosen_norm', 'read_weights', 'fill_weights', 'takes_final_norm',
-           'check_tokens', 'timm_teacher', 'teacher_fingerprint', 'told_shape', 'teacher_about']
+           'check_tokens', 'timm_teacher', 'teacher_fingerprint', 'told_shape', 'teacher_about', 'AttentionCalls',
+           'AttentionMaps', 'vit_of', 'map_layers', 'tokens_and_maps', 'LastBlock']
 
 # %% ../../nbs/data/12_teachers.ipynb #4bc41038
 import functools,hashlib,re,sys
@@ -21,10 +22,11 @@ from safetensors.torch import load_file
 from timm.data import resolve_model_data_config
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor,nn
+from torch.overrides import TorchFunctionMode
 from ..core import UserError,as_size,asset,divides,nearest,require,sides,size_words
 from ..machine import seeded
 from ..tensors import fingerprint
-from ..tokens import grid_side,to_tokens
+from ..tokens import attention_map,grid_side,to_tokens
 
 # %% ../../nbs/data/12_teachers.ipynb #14a7ed67
 class TeacherLike(Protocol):
@@ -513,3 +515,92 @@ def teacher_about(
     if hasattr(teacher, 'final_norm'): about['final_norm'] = teacher.final_norm
     if hasattr(teacher, 'layers'): about['layers'] = list(teacher.layers)
     return about
+
+# %% ../../nbs/data/12_teachers.ipynb #da80a561
+class AttentionCalls(TorchFunctionMode):
+    "Inside a `with`: `note` is told of every call of attention, in running order."
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        "Let every function run."
+        if func is F.scaled_dot_product_attention: self.note(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+class AttentionMaps(AttentionCalls):
+    "Keeps the attention maps of some layers."
+    def __init__(self,
+        layers:tuple, # Counted from 1
+        tokens:int, # Of the image's grid; what stands in front of them is left out
+    ):
+        super().__init__()
+        self.layers = layers
+        self.tokens = tokens
+        self.calls = 0
+        self.found = {}
+
+    def note(self, query, key, *args, **kwargs):
+        "What PyTorch's function is given."
+        self.calls += 1
+        if self.calls in self.layers:
+            self.found[self.calls] = attention_map(query, key, prefix=query.shape[2]-self.tokens)
+
+def vit_of(
+    teacher:nn.Module, # A `Teacher`, or layers of one
+)->Teacher:
+    "The teacher that has blocks."
+    inner = teacher.teacher if isinstance(teacher, LayersOf) else teacher
+    require(isinstance(inner, Teacher), f'a {type(inner).__name__} is no ViT, so it has no attention maps and no '
+            'class token; give another teacher')
+    return inner
+
+def map_layers(
+    layers:int|tuple, # Counted from 1; 0 means the last ones
+    count:int, # How many are wanted
+    teacher:nn.Module, # A `Teacher`, or layers of one
+)->tuple: # Counted from 1
+    "The layers whose attention maps are compared."
+    depth = vit_of(teacher).depth
+    chosen = layers if isinstance(layers, tuple) else (layers,)
+    if chosen==(0,): chosen = tuple(range(max(1, depth-count+1), depth+1))
+    require(len(chosen)==count, f'{len(chosen)} layers of the teacher for the attention maps of {count} blocks; '
+            'give as many, or 0 for the last ones')
+    check_layers(tuple(dict.fromkeys(chosen)), depth)
+    return chosen
+
+@torch.no_grad()
+def tokens_and_maps(
+    teacher:nn.Module, # A `Teacher`, or layers of one
+    images:Tensor, # float in [−1, 1], `[b c h w]`
+    layers:tuple, # Counted from 1
+)->tuple: # Tokens `[b n d]`, and maps `[b layers n n]`
+    "What a teacher says of images, and whom its tokens attend to."
+    rows,columns = sides(teacher.grid)
+    with AttentionMaps(layers, rows*columns) as watch: tokens = teacher(images)
+    require(watch.calls==vit_of(teacher).depth, 'this teacher computes attention step by step, where it cannot be '
+            'watched; a ViT of timm does so unless it was made after timm.layers.set_fused_attn(True)')
+    return tokens,torch.stack([watch.found[o] for o in layers], 1)
+
+# %% ../../nbs/data/12_teachers.ipynb #14015a91
+class LastBlock:
+    "Inside a `with`: what the last block of a teacher puts out."
+    def __init__(self,
+        teacher:nn.Module, # A `Teacher`, or layers of one
+        on:bool=True, # Whether to listen at all
+    ):
+        self.vit = vit_of(teacher).vit if on else None
+        self.handle = self.kept = None
+
+    def __enter__(self):
+        def keep(module, inputs, output): self.kept = output
+        if self.vit is not None: self.handle = self.vit.blocks[-1].register_forward_hook(keep)
+        return self
+
+    def __exit__(self, *args):
+        if self.handle is not None: self.handle.remove()
+
+    @torch.no_grad()
+    def summary(self)->Tensor: # `[b d]`
+        "The class token of every image, or the mean of its tokens."
+        vit,tokens = self.vit,self.kept
+        pooled = getattr(vit, 'cls_token', None) is None
+        tokens = tokens[:,vit.num_prefix_tokens:] if pooled else tokens[:,:1]
+        tokens = vit.fc_norm(tokens) if isinstance(vit.norm, nn.Identity) else vit.norm(tokens)
+        return tokens.mean(1)

@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['check_interval', 'early_guided', 'guided', 'image_generators', 'image_noise', 'row_batches', 'guided_in_rows',
-           'picked', 'image_bar', 'check_labels', 'Batch', 'Asked', 'ask', 'draw_batch', 'times_of', 'sample']
+           'picked', 'Joined', 'state_shape', 'in_rows', 'summary_width', 'image_bar', 'check_labels', 'Batch', 'Asked',
+           'ask', 'draw_batch', 'times_of', 'sample']
 
 # %% ../../nbs/flow/32_sample.ipynb #162781e6
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import NamedTuple
+import math
 import torch
 from torch import Tensor,nn
 from ..core import require,sides
@@ -133,6 +135,61 @@ def picked(
     empty = torch.zeros_like(values[0])
     return torch.stack([empty if i is None else values[i] for i in numbers]).to(device)
 
+# %% ../../nbs/flow/32_sample.ipynb #fbf2adb3
+class Joined(nn.Module):
+    "A network that denoises a vector beside the image, as a function of both in one row of numbers."
+    def __init__(self,
+        net:nn.Module, # `net(x, t, y, summary)` gives two answers
+    ):
+        super().__init__()
+        self.net = net
+        self.config = net.config
+        self.shape = net.config.in_channels,*sides(net.config.image_size)
+        self.numbers = math.prod(self.shape) # of an image
+        self.row = self.numbers+net.config.summary_width
+
+    def image(self,
+        rows:Tensor, # `[b row]`
+    )->Tensor: # `[b c h w]`
+        "What stands first."
+        return rows[:,:self.numbers].unflatten(1, self.shape)
+
+    def forward(self,
+        rows:Tensor, # `[b row]`
+        t:Tensor, # Times, `[b]`
+        y:Tensor, # Labels, `[b]`
+    )->Tensor: # `[b row]`
+        "Both answers."
+        return torch.cat([o.flatten(1) for o in self.net(self.image(rows), t, y, rows[:,self.numbers:])], 1)
+
+def state_shape(
+    config, # Of a network
+)->tuple: # `(c, h, w)`, or `(row,)` where a vector is drawn with the image
+    "What a solver moves, for one image."
+    image = config.in_channels,*sides(config.image_size)
+    told = getattr(config, 'summary_width', 0)
+    return (math.prod(image)+told,) if told else image
+
+def in_rows(
+    net, # As for `sample`
+    weak=None, # As for `sample`
+    alone:bool=True, # Neither condition, noise nor early guidance came, which know the image alone
+)->tuple: # Both, as functions of rows where the network denoises a vector, too
+    "Networks as solvers call them."
+    told = summary_width(net)
+    if not told: return net,weak
+    require(alone, 'this network draws a vector with the image, so it takes no condition, no noise of the image alone '
+            'and no early guidance; leave out condition, start and early_guidance')
+    require(weak is None or summary_width(weak)==told, 'a network that draws a vector with the image is guided by its '
+            'own kind; give weak such a network')
+    return Joined(net),None if weak is None else Joined(weak)
+
+def summary_width(
+    net, # Any
+)->int: # 0 for none
+    "Features of the vector that a network denoises beside the image."
+    return getattr(getattr(net, 'config', None), 'summary_width', 0)
+
 # %% ../../nbs/flow/32_sample.ipynb #6090d7f7
 def image_bar(
     count:int, # Images that are drawn in all
@@ -178,7 +235,7 @@ class Asked(NamedTuple):
         "The images of some rows."
         mine = [i if 0<=i<len(self.labels) else None for i in numbers.tolist()]
         y = torch.tensor([config.n_classes if i is None else self.labels[i] for i in mine], device=device)
-        shape = config.in_channels,*sides(config.image_size)
+        shape = state_shape(config)
         noise = image_noise([None if i is None else self.generators[i] for i in mine], shape, device, dtype)
         condition = None if self.condition is None else picked(self.condition, mine, device)
         begin = noise() if self.start is None else picked(self.start, mine, device).to(dtype)
@@ -220,6 +277,7 @@ def draw_batch(
     def velocity(x, t): return predicted(x.float(), t.float()).to(dtype)
     def moved(x, t): bar.update(images)
     x = solver(velocity, batch.begin*flow.noise_scale, times, path=flow.curve, noise=batch.noise, callback=moved)
+    if isinstance(net, Joined): x = net.image(x)
     parts = [decode(o) if decode else o for o in x.float().split(rows)]
     return torch.cat([o.float().cpu() for o in parts])[batch.held]
 
@@ -262,6 +320,7 @@ def sample(
     start:Tensor|None=None, # Noise to begin with, `[n c h w]`; each image's generator draws it by default
 )->Tensor: # Images (or latents), float32 on the CPU, `[n c h w]`
     "Draw images; image `first+i` depends on the seed, its number and its label alone."
+    net,weak = in_rows(net, weak, alone=condition is None and start is None and early_guidance==1)
     asked = ask(net.config, labels, first, seed=seed, generators=generators, condition=condition, start=start)
     n,device = len(asked.labels),next(net.parameters(), asked.labels).device
     guide = dict(guidance=guidance, interval=interval, early_guidance=early_guidance, early_interval=early_interval)

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['count_parameters', 'count_macs', 'draw_unet', 'all_parameters', 'meta_tensor', 'part_row', 'on_meta', 'level_names',
-           'head_row', 'unet_rows', 'whole_row', 'describe', 'block_words', 'macs_in_words', 'summary', 'teacher_cost']
+           'head_row', 'tokens_beside', 'summary_rows', 'unet_rows', 'whole_row', 'describe', 'block_words',
+           'macs_in_words', 'summary', 'teacher_cost']
 
 # %% ../../nbs/nets/22_describe.ipynb #b9ec247c
 import copy,math
@@ -115,6 +116,23 @@ def head_row(
     tokens = meta_tensor(math.prod(sides(level.grid)), level.width)
     return part_row(part, level.grid, lambda: head(tokens, meta_tensor(level.width), level.grid), head)
 
+def tokens_beside(
+    net:UNet, # Any
+)->int:
+    "How many tokens without a place pass through a network."
+    return (0 if net.class_positions is None else net.class_positions.shape[1])+(net.summary_in is not None)
+
+def summary_rows(
+    net:UNet, # On the meta device
+)->list[dict]: # As from `part_row`; empty without such a token
+    "What the token of a vector beside the image holds and multiplies, on its way in and out."
+    if net.summary_in is None: return []
+    width = net.levels[-1].width
+    def told():
+        net.summary_in(meta_tensor(net.config.summary_width))
+        net.summary_out(meta_tensor(1, width), meta_tensor(width), 1)
+    return [part_row('class token', 1, told, net.summary_in, net.summary_out)]
+
 def unet_rows(
     net:UNet, # On the meta device
 )->list[dict]: # As from `part_row`, in running order
@@ -129,7 +147,7 @@ def unet_rows(
     rows[0]['parameters'] += net.positions.numel()
     held = net.class_positions
     if held is not None: rows[0]['parameters'] += held.numel()
-    def labels(block): return 0 if held is None or block<net.class_start else held.shape[1]
+    def labels(block): return tokens_beside(net) if net.has_beside and block>=net.class_start else 0
     first,ways = 1,len(net.downs)
     for k,(name,level,stage) in enumerate(zip(level_names(net), net.levels, net.stages)):
         if ways and k>net.centre:
@@ -152,7 +170,7 @@ def unet_rows(
             name,run = f'down {k+1}' if ways>1 else 'down',lambda: down(tokens(level), level.grid)
             rows.append(part_row(name, inner.grid, run, down))
     if net.early is not None: rows.append(head_row('early head', net.early, net.levels[net.level_of(net.early_index)]))
-    rows.append(head_row('final', net.final, net.levels[-1]))
+    rows += [*summary_rows(net), head_row('final', net.final, net.levels[-1])]
     return [o for o in rows if o['parameters']]
 
 def whole_row(

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['kinds', 'choices', 'Level', 'per_level', 'read_levels', 'check_widths', 'check_skips', 'check_inputs', 'UNet',
            'condition_patches', 'as_stored', 'check_words', 'check_shared', 'block_of', 'way', 'skip_plan', 'in_halves',
-           'Network']
+           'Passed', 'Network']
 
 # %% ../../nbs/nets/21_unet.ipynb #b9ec247c
 import math,torch
@@ -151,6 +151,7 @@ class UNet(ModelMixin, ConfigMixin):
         patch_bottleneck:int=0, # Features between the pixels of a patch and its token; 0 has none
         class_tokens:int=0, # Tokens of the label beside those of the image
         class_block:int|str='middle', # Block in front of which they enter; `'middle'` is the middle's first
+        summary_width:int=0, # Features of a vector that is denoised as one more token beside the image; 0 has none
     ):
         super().__init__()
         self.gradient_checkpointing = False
@@ -163,8 +164,7 @@ class UNet(ModelMixin, ConfigMixin):
         initialise(self)
         if condition_channels:
             self.condition_patches = condition_patches(condition_channels, patch_size, self.levels[0].width)
-        self.early = self.early_head() if early_block else None # behind all draws, so that the rest is what it was
-        self.class_positions = self.class_rows() if class_tokens else None
+        self.add_extras() # behind all draws, so that the rest is what it was
 
 # %% ../../nbs/nets/21_unet.ipynb #a50aebf2
 @patch
@@ -181,6 +181,14 @@ def set_levels(self:UNet):
     self.centre = len(self.levels)//2
     self.rings = levels[:len(levels)//2+1] # one level for each resolution, from the outside in
     self.grids = [o.grid for o in self.rings]
+
+@patch
+def add_extras(self:UNet):
+    "An early head, and tokens without a place, where they are wanted."
+    config = self.config
+    self.early = self.early_head() if config.early_block else None
+    self.class_positions = self.class_rows() if config.class_tokens else None
+    self.summary_in,self.summary_out = self.summary_layers() if config.summary_width else (None, None)
 
 @patch
 def add_embedders(self:UNet):
@@ -313,30 +321,50 @@ def run_block(self:UNet,
     again = self.gradient_checkpointing and torch.is_grad_enabled()
     return self._gradient_checkpointing_func(block, *inputs) if again else block(*inputs)
 
+class Passed(NamedTuple):
+    "What comes out of a block."
+    tokens:Tensor # Of the image, `[b n d]`
+    beside:Tensor|None # Tokens without a place, `[b m d]`, if there are any
+    maps:Tensor|None # Whom the image's tokens attend to, `[b n n]`, if that was asked for
+
 @patch
-def run_beside(self:UNet,
+def pass_block(self:UNet,
     block:Block, # One of this network
-    labels:Tensor, # Tokens of the label, `[b m d]`
     tokens:Tensor, # Tokens of the image, `[b n d]`
+    beside:Tensor|None, # Tokens without a place, `[b m d]`
     condition:Tensor, # `[b d]`
     rope:Tensor|None, # Rotary table of the image's tokens
-)->tuple: # Labels and tokens, as they came
-    "A block over tokens of the image and of the label; the latter have no place, so they are not rotated."
-    m = labels.shape[1]
-    if rope is not None:
-        still = torch.tensor([1., 0.], device=rope.device).expand(m, *rope.shape[1:])
-        rope = torch.cat([still, rope])
-    out = self.run_block(block, torch.cat([labels.to(tokens.dtype), tokens], 1), condition, rope)
-    return out[:,:m],out[:,m:]
+    mapped:bool=False, # Whether its attention map is wanted, too
+)->Passed:
+    "A block over the tokens of an image and others beside them, which have no place, so they are not rotated."
+    m = 0 if beside is None else beside.shape[1]
+    if m:
+        tokens = torch.cat([beside.to(tokens.dtype), tokens], 1)
+        if rope is not None: rope = torch.cat([rope.new_tensor([1., 0.]).expand(m, *rope.shape[1:]), rope])
+    out,maps = self.run_block(block, tokens, condition, rope, *((m,) if mapped else ())),None
+    if mapped: out,maps = out
+    return Passed(out[:,m:], out[:,:m], maps) if m else Passed(out, None, maps)
+
+@patch
+def check_maps(self:UNet,
+    blocks:list, # Counted from 1
+):
+    "`UserError` for a block that has no attention map of the whole image."
+    for number in blocks:
+        level = self.levels[self.level_of(number)]
+        good = isinstance(self.blocks[number-1], Block) and level.attention=='full'
+        require(good, f'block {number} has no attention map of all tokens: its kind is {level.kind!r} and its '
+                f'attention {level.attention!r}; choose a block with full attention')
 
 @patch
 def forward(self:UNet,
     x:Tensor, # Noisy images or latents, `[b c h w]`
     t:Tensor, # Times in 0..1, 1 is noise, `[b]`
     y:Tensor, # Labels, `n_classes` means none, `[b]`
-)->Tensor: # The answer, `[b c h w]`
+    summary:Tensor|None=None, # As for `forward_intermediates`
+)->Tensor: # The answer, `[b c h w]`; with a summary a pair
     "What the network predicts at `x`."
-    return self.forward_intermediates(x, t, y)[0]
+    return self.forward_intermediates(x, t, y, summary=summary)[0]
 
 @patch
 def forward_intermediates(self:UNet,
@@ -345,12 +373,17 @@ def forward_intermediates(self:UNet,
     y:Tensor, # Labels, `n_classes` means none, `[b]`
     indices=(), # Blocks to read, counted from 1, or `'mid'`
     stop_early:bool=False, # End after the last block that is read
-)->tuple[Tensor|None,list[Tensor]]: # The answer (`None` if stopped), and the tokens `[b n d]` of each block
+    maps=(), # Blocks whose attention maps are read, too
+    summary:Tensor|None=None, # The noisy vector beside the image, `[b summary_width]`, for a network that denoises one
+)->tuple: # The answer (a pair with a summary, `None` if stopped); tokens `[b n d]` of each block, then the maps
     "What the network predicts at `x`, and what any blocks say on the way."
-    wanted = [self.block_index(o) for o in indices]
+    wanted,mapped = [self.block_index(o) for o in indices],[self.block_index(o) for o in maps]
+    self.check_maps(mapped)
+    self.check_summary(summary, x)
     if not torch.compiler.is_compiling(): check_inputs(self.config, x[:,:self.config.in_channels], t, y)
-    end = max(wanted, default=0) if stop_early else self.n_blocks+1
-    seen,skips,labels = [],[],None
+    end = max([*wanted, *mapped], default=0) if stop_early else self.n_blocks+1
+    seen,skips,labels,attended = [],[],None,{}
+    def read(): return [seen[o-1] for o in wanted]+[attended[o] for o in mapped]
     conditions = [o(t, y) for o in self.conditions]
     tokens = self.embed(x) + self.positions # [b n d]
     for k,(level,stage) in enumerate(zip(self.levels, self.stages)):
@@ -359,18 +392,20 @@ def forward_intermediates(self:UNet,
         if k>self.centre and self.ups:
             tokens = self.ups[k-self.centre-1](tokens, self.levels[k-1].grid).to(tokens.dtype)
         for block in stage:
-            if len(seen)==end: return None,[seen[o-1] for o in wanted]
+            if len(seen)==end: return None,read()
             number = len(seen)+1
             if number in self.takes:
                 tokens = self.fusions[self.takes[number]](tokens, skips.pop()).to(tokens.dtype)
-            if self.class_positions is not None and number==self.class_start: labels = self.class_prefix(y, k)
-            if labels is None: tokens = self.run_block(block, tokens, condition, rope)
-            else: labels,tokens = self.run_beside(block, labels, tokens, condition, rope)
+            if self.has_beside and number==self.class_start: labels = self.entering(y, summary, k)
+            tokens,labels,attention = self.pass_block(block, tokens, labels, condition, rope, number in mapped)
+            if attention is not None: attended[number] = attention
             seen.append(tokens if number in wanted else None)
             if number in self.gives: skips.append(tokens)
-        if len(seen)==end: return None,[seen[o-1] for o in wanted]
+        if len(seen)==end: return None,read()
         if k<self.centre and self.downs: tokens = self.downs[k](tokens, level.grid).to(tokens.dtype)
-    return self.final(tokens, conditions[0], level.grid),[seen[o-1] for o in wanted]
+    answer = self.final(tokens, conditions[0], level.grid)
+    if summary is not None: answer = answer,self.summary_out(labels[:,-1:], conditions[0], 1).flatten(1)
+    return answer,read()
 
 # %% ../../nbs/nets/21_unet.ipynb #15bd4160
 @patch
@@ -494,19 +529,65 @@ def class_start(self:UNet)->int: # Counted from 1
     if block=='middle': return sum(len(o) for o in self.stages[:self.centre])+1
     return self.block_index(block)
 
+@patch(as_prop=True)
+def has_beside(self:UNet)->bool:
+    "Whether tokens without a place pass through the network."
+    return self.class_positions is not None or self.summary_in is not None
+
 @patch
-def class_rows(self:UNet)->nn.Parameter: # `[1 m d]`
-    "Learned positions of the label's tokens; `UserError` where they have no way to the end."
+def beside_width(self:UNet,
+    name:str, # Of the option that wants such tokens
+)->int:
+    "Features of tokens without a place; `UserError` where they have no way to the end."
     entered = self.level_of(self.class_start)
     passed = self.levels[entered:]
     widths = tuple(o.width for o in passed)
-    require(len(set(widths))==1, f'class_tokens stay to the end, and the levels from block {self.class_start} on have '
-            f'widths {widths}; give these levels one width')
+    require(len(set(widths))==1, f'tokens of {name} stay to the end, and the levels from block {self.class_start} '
+            f'on have widths {widths}; give these levels one width')
     alone = all(o.attention=='full' and o.kind=='attention' for o in passed if o.depth)
-    require(alone, f'class_tokens attend to all tokens from block {self.class_start} on, and not all blocks there '
+    require(alone, f'tokens of {name} attend to all from block {self.class_start} on, and not all blocks there '
             'attend to all; give these levels full attention and blocks of the kind attention')
-    rows = torch.empty(1, self.config.class_tokens, widths[0])
+    return widths[0]
+
+@patch
+def class_rows(self:UNet)->nn.Parameter: # `[1 m d]`
+    "Learned positions of the label's tokens."
+    rows = torch.empty(1, self.config.class_tokens, self.beside_width('class_tokens'))
     return nn.Parameter(nn.init.normal_(rows, std=.02))
+
+@patch
+def summary_layers(self:UNet)->tuple: # A linear layer, and a final layer that answers 0 at the start
+    "What turns the vector beside the image into a token, and a token into the answer."
+    n,width = self.config.summary_width,self.beside_width('summary_width')
+    enter,leave = nn.Linear(n, width),FinalLayer(width, 1, n, self.config.norm)
+    nn.init.xavier_uniform_(enter.weight)
+    for o in (leave.modulation, leave.out): zero(o)
+    nn.init.zeros_(enter.bias)
+    return enter,leave
+
+@patch
+def check_summary(self:UNet,
+    summary:Tensor|None, # The noisy vectors
+    x:Tensor, # The noisy images
+):
+    "`UserError` unless they are what the network was built for."
+    n = self.config.summary_width
+    require(n or summary is None, 'a summary came to a network that denoises none; build it with summary_width')
+    require(not n or summary is not None, f'this network denoises a vector of {n} numbers beside the image; '
+            'pass it as summary [b n]')
+    require(summary is None or summary.shape==(len(x), n), f'a summary of shape '
+            f'{list(summary.shape) if summary is not None else None} for {len(x)} images; give [{len(x)} {n}]')
+
+@patch
+def entering(self:UNet,
+    y:Tensor, # Labels, `[b]`
+    summary:Tensor|None, # The noisy vectors, `[b summary_width]`
+    level:int, # Where they enter, counted from 0
+)->Tensor: # `[b m d]`
+    "All tokens without a place."
+    found = [] if self.class_positions is None else [self.class_prefix(y, level)]
+    if summary is not None: found.append(self.summary_in(summary)[:,None])
+    return torch.cat(found, 1)
 
 @patch
 def class_prefix(self:UNet,

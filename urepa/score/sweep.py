@@ -142,10 +142,10 @@ def check_training(
     check_parts(config, 1)
     check_machine(config.run, 'cuda' if torch.cuda.is_available() else 'cpu')
     check_trackers(config.run.trackers)
-    known = config
-    if not config.data.store: known = set_fields(config, {'align.weight':0.}) # no teacher is loaded to check a row
+    known,kept = config,{'align.weight':align.weight, 'model.summary_width':config.model.summary_width}
+    if not config.data.store: known = set_fields(config, dict.fromkeys(kept, 0)) # no teacher is loaded to check a row
     data = open_data(known, keep=False)
-    fitted = set_fields(fit_config(known, data), {'align.weight':align.weight})
+    fitted = set_fields(fit_config(known, data), kept)
     stored,teacher = data.meta['teacher'],None
     if align.reads_tokens:
         if stored: teacher = told_shape(stored)

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor,nn
 from torch.overrides import TorchFunctionMode
-from ..align.objective import EmaTeacher,Objective,early_term,terms_of
+from ..align.objective import EmaTeacher,Objective,early_term,summary_term,terms_of
 from ..align.project import Projector,projector_of
 from ..config import Config
 from ..core import UserError,as_size,require,sides,size_words
@@ -107,10 +107,12 @@ def build(
             projector = build_projectors(config, made, shape)
         terms = terms_of(align)
         if config.model.early_block: terms.append(early_term(config.optim.early_weight))
+        if config.model.summary_width: terms.append(summary_term(config.optim.summary_weight))
         objective = Objective(
             made, projector, flow, align.blocks, align.weight, terms=terms, schedule=align.schedule,
             label_dropout=config.optim.label_dropout, resize=align.resize, spatial_norm=align.spatial_norm,
-            teacher_grid=shape and shape.grid, teacher_layers=shape.layers if shape else 1)
+            teacher_grid=shape and shape.grid, teacher_layers=shape.layers if shape else 1,
+            map_blocks=align.map_blocks)
         if align.weight and align.teacher=='ema': # the network itself, until a run has its average
             objective.ema_teacher = EmaTeacher(made, align.ema_block, align.max_time_gap)
     objective = objective.configure(config.run).to(device)
