@@ -330,8 +330,11 @@ def progress(
     "`items` with a progress bar: done, speed, and time left."
     from tqdm import tqdm
     options = dict(kwargs, desc=label, disable=not show)
-    if sys.stderr.isatty(): return tqdm(items, mininterval=.5, maxinterval=2, dynamic_ncols=True, **options)
     known = kwargs.get('total') is not None or hasattr(items, '__len__')
-    form = '{desc}: {percentage:.0f} %, {n_fmt} of {total_fmt}, {elapsed} gone, {remaining} to go, {rate_fmt}{postfix}'
-    if not known: form = '{desc}: {n_fmt}, {elapsed} gone, {rate_fmt}{postfix}'
+    if sys.stderr.isatty():
+        form = '{l_bar}{bar}| {n:,.0f}/{total:,.0f} [{elapsed}<{remaining}, {rate_fmt}{postfix}]' if known else None
+        return tqdm(items, mininterval=.5, maxinterval=2, dynamic_ncols=True, bar_format=form, **options)
+    form = '{desc}: {n:,.0f}, {elapsed} gone, {rate_fmt}{postfix}'
+    if known: form = ('{desc}: {percentage:.0f} %, {n:,.0f} of {total:,.0f}, {elapsed} gone, {remaining} to go, '
+        '{rate_fmt}{postfix}')
     return tqdm(items, mininterval=60, maxinterval=60, file=Lines(sys.stderr), bar_format=form, **options)
