@@ -249,6 +249,11 @@ def test_references(inside, tmp_path): # noqa: F811
     a, b, c = (json.loads((tmp_path/f'{o}.json').read_text()) for o in 'abc')
     assert abs(a['classifier']['frechet']-b['classifier']['frechet'])<1e-5 # the same images, cut the same way
     assert c['classifier']['frechet']<1e-3
+    inside.good('train', 'tiny', '--data', 'store', '--data.limit', '0', '--align.weight', '0', '--optim.steps', '1',
+                '--out', 'run')
+    inside.good('evaluate', 'run', '--count', '9', '--steps', '1', '--reference', 'real', '--out', 'd.json')
+    d = json.loads((tmp_path/'d.json').read_text())
+    assert d['classes']==dict(asked=2, known=2) and 'found' not in d # its classes are no garments
     (tmp_path/'real'/'val').mkdir()
     assert 'one picture' in complaint(inside('evaluate', 'real/a/0.png'))
     assert 'leave out --split' in complaint(inside('evaluate', 'grey.npz', '--split', 'val'))

@@ -311,6 +311,7 @@ class Align(Checked):
     def partner(self)->str:
         "What the block is aligned with, in words."
         if self.teacher=='ema': return f'block {self.ema_block} of its own average'
+        if self.teacher.startswith('own@'): return 'a teacher that learned from its images'
         return f'the teacher {self.teacher}'
 
 # %% ../nbs/01_config.ipynb #54675ec2

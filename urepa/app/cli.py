@@ -10,7 +10,7 @@ __all__ = ['in_store', 'fetched', 'commands', 'plain_letters', 'demo', 'embedded
            'import_network', 'info', 'image_words', 'list_presets', 'plan', 'embedded_files', 'doctor', 'bench',
            'tuning_options', 'finetune', 'choice', 'size_registry', 'kinds_of', 'with_purpose', 'with_help',
            'application', 'Mistyped', 'with_file', 'option_names', 'known_names', 'unknown', 'explain', 'overview',
-           'call_of', 'spelt_plainly', 'prepare_terminal', 'keep_traceback', 'told', 'memory_is_full', 'main']
+           'call_of', 'spelt_plainly', 'prepare_terminal', 'keep_traceback', 'told', 'memory_is_full', 'main', 'typed']
 
 # %% ../../nbs/app/81_cli.ipynb #79f4c937
 import codecs,dataclasses,os,re,shlex,shutil,sys,tempfile,time,traceback
@@ -943,3 +943,17 @@ def main(
         code,text = told(e, words)
     print(f"urepa: {' '.join(text.split())}", file=sys.stderr)
     sys.exit(code)
+
+# %% ../../nbs/app/81_cli.ipynb #c11b0003
+def typed(
+    text:str, # What to type after `urepa`
+    folder:str|Path='.', # Where to type it
+)->str: # What the command prints; after a mistake its sentence
+    "Run a command in this process, as in a notebook, and return what it says."
+    from contextlib import chdir,redirect_stderr,redirect_stdout
+    from io import StringIO
+    with chdir(folder),redirect_stdout(StringIO()) as out,redirect_stderr(StringIO()) as err:
+        try: main(shlex.split(text))
+        except SystemExit: pass
+    said = [o for o in err.getvalue().splitlines() if o.startswith('urepa: ')]
+    return (out.getvalue()+'\n'.join(said)).strip()

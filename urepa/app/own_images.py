@@ -230,6 +230,8 @@ def note_demo(
         f'{Path(folder.source.name).name}, '
         f'{size}×{size}, {"grey" if channels==1 else "colour"}, {classes}.', teacher_told(teacher, len(training))]
     if left: told.append(f'Left out are {left}.')
+    broken = training.meta['skipped']+held_out.meta['skipped']
+    if broken: told.append(f'{broken:,} image{"s"*(broken!=1)} could not be read.')
     write_json(out/'demo.json', dict(told=told, columns=ten_columns(training, folder.labelled)))
     with write_atomic(out/'held-out.png') as partial:
         image_grid(images_of(held_out)[:20], 10, scale=max(1, 64//size)).save(partial, format='PNG')

@@ -10,7 +10,7 @@ __all__ = ['no_terms', 'steering', 'not_shown', 'style', 'sweeps', 'row_names', 
            'pictures', 'facts', 'inside_section', 'write_report']
 
 # %% ../../nbs/app/80_report.ipynb #211877f9
-import base64,html,io,shlex
+import base64,html,io,shlex,textwrap
 from pathlib import Path
 from typing import NamedTuple
 import matplotlib.pyplot as plt
@@ -26,7 +26,7 @@ from ..machine import generator
 from ..nets.describe import block_words
 from ..score.compare import comparison_figure,grouped,in_words,read_scores
 from ..score.draw import draw
-from ..score.evaluate import or_dash,score_table
+from ..score.evaluate import always_named,or_dash,score_table
 from ..tokens import resize_tokens
 from ..training.run import Loaded,Run
 
@@ -73,7 +73,8 @@ def show_row(
     for o in ax.spines.values(): o.set_visible(False)
     wide = ax.get_xlim()[1]/columns
     for k,name in enumerate(names):
-        ax.text((k+.5)*wide, -wide/8, name[:12], ha='center', va='bottom', fontsize=7 if len(name)<10 else 5.5)
+        lines = textwrap.wrap(name, 12, max_lines=2, placeholder='…')
+        ax.text((k+.5)*wide, -wide/8, '\n'.join(lines), ha='center', va='bottom', fontsize=6.5)
 
 class Shown(NamedTuple):
     "What the ten columns of sample pictures are."
@@ -122,7 +123,7 @@ def samples_figure(
     how:dict|None=None, # Fields of `Sampling`
 )->Figure:
     "Samples of every class, or of ten classes."
-    fig,ax = plt.subplots(figsize=(7.2, .72*rows+.3))
+    fig,ax = plt.subplots(figsize=(7.2, .72*rows+.5))
     show_row(ax, draw(newest, 10*rows, labels=shown.labels, **(how or {}))[0], 10, names=shown.names)
     fig.tight_layout(pad=.4)
     return fig
@@ -229,14 +230,18 @@ def score_section(
     scores = Run(run).scores
     if not scores: return f'<p>Not scored yet: {typed("urepa", "evaluate", run)}</p>'
     score = scores[-1]
-    how = ', '.join(f'{k} {v}' for k,v in score['sampling'].items())
+    how,reference = score['sampling'],score['reference']
+    words = drawing_words(Sampling(**{k:v for k,v in how.items() if k!='count'}))
+    rest = [f'{k} {v}' for k,v in how.items() if k not in (*always_named, 'count')]
+    drawn = ', '.join([f"{how['count']:,} samples drawn by {words}", *rest])
     beside = 'Beside it is what real images score against the same reference: no generator can be expected below it.'
     if 'autoencoder' in score: beside += ' The autoencoder has never seen a label.'
     if 'contrast' in score: beside += (' Both nets were trained on the training images of this run, without labels: '
         'their distances compare runs on the same images, and are no FID.')
     rows = [(o.title, o.value, o.real) for o in score_table(score)]
-    against = html.escape(score['reference']['source'])
-    return (f'<p>Step {score["step"]:,}; {html.escape(how)}; against {against}. {beside}</p>'
+    real = f" ({reference['count']:,} images)" if reference['count'] else ''
+    head = html.escape(f"Step {score['step']:,}; {drawn}; against {reference['source']}{real}.")
+    return (f'<p>{head} {beside}</p>'
         + table(('score', 'this run', 'real images'), rows))
 
 # %% ../../nbs/app/80_report.ipynb #0aff4a84
@@ -329,7 +334,7 @@ def pictures(
         note = ('The same noise and the same class all the way down a column, '
             'through the averaged weights of each checkpoint.')
         how = shown_drawing(Run(run))
-        return [*real_section(run), '<h2>Samples</h2>',
+        return ['<h2>Samples</h2>',
             picture(samples_figure(newest, shown=shown, how=how.options), 'samples of every class'),
             f'<p class="note">Drawn by {html.escape(how.words)}.</p>',
             '<h2>The same samples while training</h2>',
@@ -364,7 +369,8 @@ def inside_section(
     "The map of blocks against blocks."
     if newest is None or not hasattr(newest.net, 'stage'): return []
     align = newest.config.align
-    if not align.reads_tokens or align.teacher=='pixels' or not embedded_images(newest.config): return []
+    blocks = align.reads_tokens and not align.teacher.endswith(('pixels', '.py')) # of a teacher that has some
+    if not blocks or not embedded_images(newest.config): return []
     note = ('How alike two blocks are in what they tell apart, at t = 0.5: 1 is the same up to rotation and scale, '
         '0 unrelated.')
     return ['<h2>Inside: U-Net blocks against teacher blocks</h2>', picture(cka_figure(newest), 'CKA map'),
@@ -384,7 +390,7 @@ def write_report(
     name = html.escape(folder.resolve().name)
     no_pictures = ['<p>No checkpoint yet: pictures come with the first one.</p>']
     parts = [
-        f'<h1>{name}</h1><p>{html.escape(facts(run, net))}</p>',
+        f'<h1>{name}</h1><p>{html.escape(facts(run, net))}</p>', *real_section(folder),
         '<h2>Loss, term by term</h2>', picture(curves, 'loss terms over training steps'), f'<p class="note">{note}</p>',
         f'<p>{html.escape(guard_in_words(run.log))}</p>',
         *(pictures(folder, newest) if newest else no_pictures),

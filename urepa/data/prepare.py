@@ -450,7 +450,8 @@ def check_space(
     wanted = f'{out} needs {need/1e9:,.1f} GB for {source.length:,} images and the disk has {(free+done)/1e9:,.1f} GB'
     remedy = 'free some space, choose another folder, or keep less (tokens int8, pca64)'
     require(need-done<=free, f'{wanted}; {remedy}')
-    if show: print(f'{source.length:,} images, {need/1e9:,.2f} GB in all, {free/1e9:,.0f} GB free', file=sys.stderr)
+    size = f'{need/1e9:,.1f} GB' if need>=1e9 else f'{need/1e6:,.1f} MB'
+    if show: print(f'{source.length:,} images, {size} in all, {free/1e9:,.0f} GB free', file=sys.stderr)
 
 def write_basis(
     source:Source, # Where images come from

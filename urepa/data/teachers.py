@@ -6,13 +6,13 @@
 __all__ = ['normalisations', 'patches', 'kinds', 'default_kind', 'families', 'before_norm', 'TeacherLike', 'TokenShape',
            'vit_grid', 'Teacher', 'fit_proportions', 'conv_stem', 'small_vit', 'random_teacher', 'RawPatches',
            'patches_of', 'teacher_path', 'check_layers', 'LayersOf', 'TeacherName', 'split_layers', 'parse_teacher',
-           'embedded_teacher', 'read_teacher', 'own_teacher', 'teacher_grid', 'load_teacher', 'timm_vit', 'patch_side',
-           'token_shape', 'family_norm', 'chosen_norm', 'read_weights', 'fill_weights', 'takes_final_norm',
-           'check_tokens', 'timm_teacher', 'teacher_fingerprint', 'told_shape', 'teacher_about', 'AttentionCalls',
-           'AttentionMaps', 'vit_of', 'map_layers', 'tokens_and_maps', 'LastBlock']
+           'embedded_teacher', 'read_teacher', 'own_teacher', 'teacher_grid', 'teacher_of_file', 'load_teacher',
+           'timm_vit', 'patch_side', 'token_shape', 'family_norm', 'chosen_norm', 'read_weights', 'fill_weights',
+           'takes_final_norm', 'check_tokens', 'timm_teacher', 'teacher_fingerprint', 'told_shape', 'teacher_about',
+           'AttentionCalls', 'AttentionMaps', 'vit_of', 'map_layers', 'tokens_and_maps', 'LastBlock']
 
 # %% ../../nbs/data/12_teachers.ipynb #4bc41038
-import functools,hashlib,re,sys
+import functools,hashlib,math,re,sys
 from pathlib import Path
 from typing import NamedTuple,Protocol
 import timm,torch
@@ -23,7 +23,7 @@ from timm.data import resolve_model_data_config
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor,nn
 from torch.overrides import TorchFunctionMode
-from ..core import UserError,as_size,asset,divides,nearest,require,sides,size_words
+from ..core import UserError,as_size,asset,divides,nearest,own_function,require,sha256,sides,size_words
 from ..machine import seeded
 from ..tensors import fingerprint
 from ..tokens import attention_map,grid_side,to_tokens
@@ -263,6 +263,7 @@ def parse_teacher(
 )->TeacherName:
     "The parts of a teacher's name, but for its layers."
     name = split_layers(name)[0]
+    if name.endswith('.py'): return TeacherName(name)
     front,plus,norm = name.rpartition('+')
     rest,norm = (front, norm) if plus and norm in normalisations else (name, '')
     vit,_,file = rest.partition('@')
@@ -321,6 +322,24 @@ def teacher_grid(
     "The grid of a teacher whose size can be chosen: a sixteenth of the image's sides, as in REPA."
     return as_size([max(1, o//16) for o in sides(pixels)])
 
+def teacher_of_file(
+    path:str|Path, # A Python file that defines `teacher(grid, shape)`; it is run
+    grid:int|tuple, # Tokens per side, or rows and columns, that are asked for
+    shape:tuple, # Of the images: channels, height, width
+)->nn.Module: # As `TeacherLike`, frozen; its `code` names the file's text
+    "A teacher that a user's file makes."
+    print(f'{path} is executed: it makes the teacher', file=sys.stderr)
+    made = own_function(path, 'teacher(grid, shape)', 'a module with width and grid')(grid, shape)
+    fits = isinstance(made, nn.Module) and hasattr(made, 'width') and hasattr(made, 'grid')
+    require(fits, f'teacher of {path} returns a {type(made).__name__}; '
+            'return an nn.Module with width, features of a token, and grid, tokens per side')
+    made.eval().requires_grad_(False)
+    found,expected = list(made(torch.zeros(1, *shape)).shape),[1, math.prod(sides(made.grid)), made.width]
+    require(found==expected, f'teacher of {path} turns an image into {found}; '
+            f'its grid and width say {expected}: [images, tokens, width], without class tokens')
+    made.code = sha256(path)[:16]
+    return made
+
 def load_teacher(
     name:str, # The config's `align.teacher`
     seed:int=0, # Names the weights of `'random'`
@@ -335,9 +354,10 @@ def load_teacher(
                pixels=lambda: patches_of(shape))
     own |= {f'embedded-{o}':functools.partial(embedded_teacher, o, size) for o in kinds}
     if name in own: return own[name]()
+    if name.endswith('.py'): return teacher_of_file(name, grid, shape)
     if parse_teacher(name).vit=='own': return own_teacher(parse_teacher(name).file)
     known = '@' in name or ':' in name or timm.is_model(parse_teacher(name).vit.split('.')[0])
-    remedy = 'or give a ViT of timm, as NAME or as NAME@FILE with a file of weights'
+    remedy = 'or give a ViT of timm, as NAME or as NAME@FILE with a file of weights, or a Python file of your own'
     require(known, f'unknown teacher {name!r}: {nearest(name, own)}; {remedy}')
     return timm_teacher(name, grid)
 
@@ -372,7 +392,8 @@ def token_shape(
 )->TokenShape:
     "What a teacher's tokens are like, from its architecture alone."
     bare,layers = split_layers(name)
-    if bare in ('random', 'pixels') or bare.split('-')[0]=='embedded' or parse_teacher(bare).vit=='own':
+    small = bare in ('random', 'pixels') or bare.split('-')[0]=='embedded' or parse_teacher(bare).vit=='own'
+    if small or bare.endswith('.py'):
         teacher = load_teacher(name, shape=shape)
         return TokenShape(teacher.width, teacher.grid, len(layers) or 1)
     with torch.device('meta'): vit = timm_vit(parse_teacher(name).vit)
@@ -497,6 +518,7 @@ def teacher_fingerprint(
     kind = type(teacher).__name__, teacher.width, teacher.grid, getattr(teacher, 'mode', '')
     if not getattr(teacher, 'final_norm', True): kind = *kind, 'before the final norm'
     if hasattr(teacher, 'layers'): kind = *kind, teacher.layers
+    if hasattr(teacher, 'code'): kind = *kind, teacher.code # what a file of one's own does stands in the file
     return hashlib.sha256(repr((*kind, fingerprint(teacher.state_dict()))).encode()).hexdigest()[:16]
 
 def told_shape(

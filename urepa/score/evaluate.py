@@ -495,6 +495,8 @@ def score_images(
     if labels is not None:
         config = (images.record or {}).get('config') or {}
         known = 10 if source=='fashion' else config.get('model', {}).get('n_classes')
+        data = config.get('data', {})
+        garments = source=='fashion' or not data.get('store') and not data.get('images')
         result['classes'] = dict(asked=len(labels.unique()), known=known)
     for net,reference in zip(nets, references):
         samples = extract_all(net, images, keep=samples_per_real*keep, show=show, processes=processes)
@@ -507,7 +509,7 @@ def score_images(
         if 'frechet' in scores and len(samples.kept)==len(images)<10_000:
             scores['bias'] = sample_bias(samples.kept, real.pool)
         result[net.name.split()[0]],result['features'][net.name] = scores,net.checksum
-        if embedded and labels is not None and net.name=='classifier':
+        if embedded and labels is not None and garments and net.name=='classifier':
             result[found.key] = found.compute(samples, labels)
             result['found_floor'] = found.compute(real_features(net, 'test', 0, keep), fashion('test')[1])
     own = [o for o in metrics if o not in standard]
@@ -699,7 +701,8 @@ class Drawn(Images):
         self.rank,world = (processes.rank,processes.world) if processes else (0,1)
         self.stretches = [stretch(count, o, world) for o in range(world)]
         self.first = self.stretches[self.rank].start
-        self.n,self.shape,self.labels,self.record,self.files = count,tuple(sampler.shape),None,None,[]
+        self.n,self.shape,self.record = count,tuple(sampler.shape),sampler.record()
+        self.labels,self.files = None,[]
         self.source = torch.empty(0, *self.shape, dtype=torch.uint8)
         mine = len(self.stretches[self.rank])
         if mine: self.source = sampler(self.first, mine, show and self.rank==0)
@@ -774,7 +777,7 @@ def score_run(
         metrics=tuple(metrics))
     if result is None: return None
     result = dict(step=sampler.step, sampling=sampling_record(count, sampler.how), **result)
-    result['samples']['made'] = {k:v for k,v in sampler.record().items() if k not in ('config', 'provenance')}
+    result['samples']['made'] = {k:v for k,v in images.record.items() if k not in ('config', 'provenance')}
     if sampler.task: result['restored'] = restored_scores(sampler, whole)
     try: Run(run).add_score(result)
     except OSError as e: # hours of drawing are not lost for a folder that cannot be written

@@ -7,7 +7,6 @@ __all__ = ['network_kinds', 'Parts', 'unet_of', 'teacher_shape', 'build_projecto
            'load_build']
 
 # %% ../../nbs/training/52_build.ipynb #261026c8
-import importlib.util,sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from ..align.objective import EmaTeacher,Objective,early_term,summary_term,terms_of
 from ..align.project import Projector,projector_of
 from ..config import Config
-from ..core import UserError,as_size,require,sides,size_words
+from ..core import as_size,own_function,require,sides,size_words
 from ..data.batches import TrainingData
 from ..data.tasks import condition_channels
 from ..data.teachers import TokenShape,token_shape
@@ -135,18 +134,7 @@ def load_build(
     path:str|Path, # A Python file that defines `build(config, **options)`
 )->Callable: # That function; its `source` is the file
     "The builder of a file, which is run."
-    path = Path(path)
-    require(path.is_file(), f'{path} does not exist; give a Python file that defines build(config, **options)')
-    spec = importlib.util.spec_from_file_location(f'urepa_build_{path.stem}', path)
-    require(spec is not None,
-            f'{path} is no Python file; give one that ends in .py and defines build(config, **options)')
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec) # dataclasses look there for their module
-    try: spec.loader.exec_module(module)
-    except Exception as e:
-        reason = f'{type(e).__name__}: {e}'
-        raise UserError(f'{path} cannot be run ({reason}); mend it, or run it by itself to see where') from e
-    made = getattr(module, 'build', None)
-    require(callable(made), f'{path} defines no function build; add def build(config, **options), which returns Parts')
+    made = own_function(path, 'build(config, **options)', 'Parts')
     def own_build(*args, **kwargs): return made(*args, **kwargs)
-    own_build.source = path
+    own_build.source = Path(path)
     return own_build
