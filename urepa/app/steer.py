@@ -95,10 +95,12 @@ def steered_run(
             'give a run that was')
     require(config.optim.prediction=='velocity', f'{run.folder} predicts {config.optim.prediction}, and a pull is '
             'added to a velocity; give a run that predicts the velocity')
+    require(len(align.blocks)==1 and not config.model.summary_width, f'{run.folder} aligns several blocks or denoises a '
+            'class token beside the image; give a run with one aligned block')
     require(not config.data.store, f'{run.folder} learned from stored tokens; its teacher is at hand for images only')
     teacher = open_data(config, keep=False).teacher
     projector = run.builder(None)(config).projector
     load_module(run.checkpoint(loaded.step, ['projector']), 'projector', projector)
-    net = Steered(loaded.net, projector.eval(), teacher, task.picture, align.block, strength, interval)
+    net = Steered(loaded.net, projector.eval(), teacher, task.picture, align.blocks[0], strength, interval)
     words = f'steered by {strength:g} in {interval[0]:g} to {interval[1]:g}'
     return loaded._replace(net=net.eval(), checksum=f'{loaded.checksum}, {words}')
