@@ -86,6 +86,14 @@ def test_every_picture_says_what_is_seen():
             if linked or drawn and not told: mute.append((name(page), cell['id']))
     assert not mute, f'pictures without `#| fig-alt: ...`: {mute}'
 
+def test_addresses_in_mistakes_lead_somewhere():
+    from urepa.app.cli import explained, site
+    page = next(o for o in read_pages() if o.name=='howto/troubleshooting')
+    headings = re.findall(r'^## (.*)$', '\n'.join(page.prose), flags=re.M)
+    sections = {re.sub('[^a-z0-9 ]', '', o.lower()).replace(' ', '-') for o in headings}
+    assert set(explained.values())<=sections, f'no section {set(explained.values())-sections}'
+    assert site==yaml.safe_load((root/'_quarto.yml').read_text(encoding='utf-8'))['website']['site-url']
+
 def test_titles_differ():
     titles = [o.prose[0].splitlines()[0] for o in read_pages()]
     assert len(titles)==len(set(titles)), f'pages share a title: {sorted(o for o in titles if titles.count(o)>1)}'

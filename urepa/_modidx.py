@@ -264,6 +264,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'urepa.app.cli.machine_options': ('app/cli.html#machine_options', 'urepa/app/cli.py'),
                                'urepa.app.cli.main': ('app/cli.html#main', 'urepa/app/cli.py'),
                                'urepa.app.cli.memory_is_full': ('app/cli.html#memory_is_full', 'urepa/app/cli.py'),
+                               'urepa.app.cli.more_about': ('app/cli.html#more_about', 'urepa/app/cli.py'),
                                'urepa.app.cli.option_names': ('app/cli.html#option_names', 'urepa/app/cli.py'),
                                'urepa.app.cli.overview': ('app/cli.html#overview', 'urepa/app/cli.py'),
                                'urepa.app.cli.patches_for': ('app/cli.html#patches_for', 'urepa/app/cli.py'),
