@@ -195,20 +195,22 @@ class FromImages:
         x = to_model(torch.stack(images).to(self.device))
         out['label'] = torch.tensor(labels)
         if names is None or 'moments' in names: out['moments'] = self.codec.pack(self.codec.encode(x))
-        if self.teacher and (names is None or {'tokens', 'summary'}&set(names)): out |= self.says(x, names or ())
+        if self.teacher and (names is None or {'tokens', 'summary'}&set(names)):
+            told = self.says(x, names or ())
+            out |= {k:v if k=='maps' else v.half() for k,v in told.items()} # as a store keeps them
         return out
 
     def says(self,
         x:Tensor, # Images in [−1, 1], `[b c h w]`
         names:tuple, # Of what is wanted besides tokens: `maps`, `summary`
-    )->dict: # `tokens` in half precision, and the rest, first axis `b`
+    )->dict: # `tokens` and what else is wanted, first axis `b`
         "What the teacher says of images, in one pass."
         with LastBlock(self.teacher, 'summary' in names) as last:
             if 'maps' in names: tokens,maps = tokens_and_maps(self.teacher, x, self.map_layers)
             else: tokens = self.teacher(x)
-        told = dict(tokens=tokens.half())
+        told = dict(tokens=tokens)
         if 'maps' in names: told['maps'] = maps
-        if 'summary' in names: told['summary'] = last.summary().half()
+        if 'summary' in names: told['summary'] = last.summary()
         return told
 
     def tokens(self,
