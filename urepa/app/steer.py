@@ -95,8 +95,8 @@ def steered_run(
             'give a run that was')
     require(config.optim.prediction=='velocity', f'{run.folder} predicts {config.optim.prediction}, and a pull is '
             'added to a velocity; give a run that predicts the velocity')
-    require(len(align.blocks)==1 and not config.model.summary_width, f'{run.folder} aligns several blocks or denoises a '
-            'class token beside the image; give a run with one aligned block')
+    require(len(align.blocks)==1 and not config.model.summary_width, f'{run.folder} aligns several blocks, or '
+            'denoises a class token beside the image; give a run with one aligned block')
     require(not config.data.store, f'{run.folder} learned from stored tokens; its teacher is at hand for images only')
     teacher = open_data(config, keep=False).teacher
     projector = run.builder(None)(config).projector
