@@ -11,6 +11,8 @@ rows = {file:(licence, source) for file,licence,
         source in re.findall(r'^\| `([^`]+)` \| ([^|]*) \| ([^|]*) \|', text, flags=re.M)}
 made = dict(weights='trained by this repository on the training split, see the page of its module; '
     'its story is in the file\'s header',
+            pipelines='trained by `make demo` and written by `urepa export runs/demo --out data/pipelines/fashion`; '
+    'its story is in its card',
             results='measured by this repository; its circumstances are in the file')
 files = sorted(o for o in data.rglob('*') if o.is_file() and o.name not in ('README.md', 'checksums.json')
                and not o.name.endswith('.partial'))

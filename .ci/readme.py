@@ -12,7 +12,8 @@ root = Path(__file__).resolve().parent.parent
 def link(m): # links of the page start in nbs/, those of the README above it
     return m[0] if re.match(r'[a-z]+:|#|/', m[2]) else f"{m[1]}({posixpath.normpath('nbs/'+m[2])})"
 
-def prose(text): return re.sub(r'(\])\(([^()\s]+)\)', link, text)
+def prose(text): # fences of divisions and sizes of pictures are the website's
+    return re.sub(r'(\])\(([^()\s]+)\)', link, re.sub(r'^:::.*\n?|(?<=\))\{width=\d+\}', '', text, flags=re.M))
 
 def shown(output):
     data = output.get('data', {})
@@ -30,11 +31,12 @@ def code(cell):
     if tables := '\n\n'.join(filter(None, map(table, cell['outputs']))): return tables
     if re.search(r'^#\|\s*echo:\s*false', source, flags=re.M): return ''
     said = '\n'.join(filter(None, map(shown, cell['outputs'])))
+    source = re.sub(r'^#\|.*\n', '', source, flags=re.M)
     return f'```python\n{source.strip()}\n```' + (f'\n\n```\n{said}\n```' if said else '')
 
 def readme():
     cells = json.loads((root/'nbs'/'index.ipynb').read_text(encoding='utf-8'))['cells']
-    parts = [prose(''.join(o['source']).strip()) if o['cell_type']=='markdown' else code(o) for o in cells]
+    parts = [prose(''.join(o['source'])).strip() if o['cell_type']=='markdown' else code(o) for o in cells]
     head = '<!-- Written by `make export` from nbs/index.ipynb: change that page. -->'
     return '\n\n'.join(filter(None, [head, *parts])) + '\n'
 

@@ -5,20 +5,26 @@
     website.py preview [--port N] [--no-serve]    those rendered without Quarto, in _preview, and served here"""
 import argparse
 import ast
+import base64
 import copy
 import functools
 import html
+import io
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
+import tokenize
 import unicodedata
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
-prose = 'index.ipynb', 'tutorials', 'explanations', 'experiments', 'analysis' # read for their prose
+# Read for their prose:
+prose = 'index.ipynb', 'tutorials', 'explanations', 'howto', 'experiments', 'analysis', 'reference'
+index = 'reference/names.ipynb' # gets the index of names
 definitions = ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef
 
 def sources():
@@ -36,6 +42,9 @@ def exported(nb):
             yield cell, [(name, '\n'.join(code.splitlines()[a:b]).strip()) for (name,line),a,
                          b in zip(names, cuts, cuts[1:])]
 
+@functools.lru_cache
+def statements(file): return ast.parse(file.read_text(encoding='utf-8')).body
+
 class Names:
     "Where every name of the package is explained, and where it stands in the code."
     def __init__(self, pages): # `{path below nbs/: notebook}`
@@ -48,7 +57,7 @@ class Names:
 
     def line(self, module, name): # e.g. 'urepa/align/token.py#L12'
         file = f"urepa/{module.replace('.', '/')}.py"
-        tree = ast.parse((root/file).read_text(encoding='utf-8')).body
+        tree = statements(root/file)
         return f'{file}#L' + str(next(o.lineno for o in tree if isinstance(o, definitions) and o.name==name))
 
     def page(self, text, here):
@@ -120,6 +129,55 @@ def name_module(nb):
     at = next(i for i,o in enumerate(nb.cells) if o.cell_type=='markdown')+1
     nb.cells.insert(at, mk_cell(f'[Module `urepa.{module}`: {words}]{{.module}}', cell_type='markdown'))
 
+def set_widths(nb):
+    "One size of letters in all figures: they are stored at twice their size, and shown at half of that."
+    for output in [o for cell in nb.cells for o in cell.get('outputs', [])]:
+        png = output.get('data', {}).get('image/png')
+        if not png or 'Figure size' not in ''.join(output['data'].get('text/plain', '')): continue
+        width, height = struct.unpack('>II', base64.b64decode(''.join(png)[:64])[16:24])
+        output['metadata'] = {'image/png': dict(width=width//2, height=height//2)}
+
+def widths(staged):
+    "PNG file of a figure, as text → its width on the page."
+    from fastcore.nbio import read_nb
+    outputs = [o for page in staged.rglob('*.ipynb') for cell in read_nb(page).cells for o in cell.get('outputs', [])]
+    return {''.join(o['data']['image/png']).strip():o['metadata']['image/png']['width'] for o in outputs
+            if o.get('metadata', {}).get('image/png')}
+
+def with_widths(page, known):
+    "The preview knows no width of an output; put it beside the picture."
+    def one(m): return m[0] + (f' width="{known[m[1]]}"' if m[1] in known else '')
+    return re.sub(r'src="data:image/png;base64,([^"]+)"', one, page)
+
+def comments(code):
+    "The comment that ends each line: number → text."
+    tokens = tokenize.generate_tokens(io.StringIO(code).readline)
+    return {o.start[0]:o.string.lstrip('# ') for o in tokens if o.type==tokenize.COMMENT}
+
+def parameters(name, code):
+    "A table of what a public function or class is called with, from the comments of its signature."
+    node = next(o for o in ast.parse(code).body if isinstance(o, definitions) and o.name==name)
+    notes = comments(code)
+    if isinstance(node, ast.ClassDef):
+        made = [o for o in node.body if isinstance(o, ast.FunctionDef) and o.name=='__init__']
+        fields = [(o.target.id, o.annotation, o.value, o.end_lineno) for o in node.body if isinstance(o, ast.AnnAssign)]
+        if not made: return parameter_table(fields, notes)
+        node = made[0]
+    given = node.args.posonlyargs+node.args.args
+    values = [None]*(len(given)-len(node.args.defaults))+node.args.defaults
+    pairs = [*zip(given, values), *zip(node.args.kwonlyargs, node.args.kw_defaults)]
+    rows = [(o.arg, o.annotation, v, (v or o).end_lineno) for o,v in pairs if o.arg!='self']
+    return parameter_table(rows, notes)
+
+def parameter_table(rows, notes):
+    "Name, type, default and meaning of each, where all have a meaning."
+    if not rows or not all(line in notes for *_,line in rows): return ''
+    def cell(o): return f'`{ast.unparse(o)}`'.replace('|', '\\|') if o is not None else ''
+    lines = [f"| `{name}` | {cell(kind)} | {cell(value)} | {notes[line].replace('|', chr(92)+'|')} |"
+             for name,kind,value,line in rows]
+    head = '::: {.parameters}', '| parameter | type | default | meaning |', '|---|---|---|---|'
+    return '\n'.join([*head, *lines, ':::'])
+
 def show_code(nb, here, names, address):
     "Put what a page exports under headings, with a link to where it stands in the package; link names in the prose."
     from nbdev.processors import mk_cell
@@ -137,8 +195,54 @@ def show_code(nb, here, names, address):
                                  cell_type='markdown'))
             cells.append(copy.deepcopy(cell))
             cells[-1].update(source=code, id=f'{cell.id}-{n}')
+            table = '' if name.startswith('_') else parameters(name, code)
+            if table: cells.append(mk_cell(table, cell_type='markdown'))
         if id(cell) not in parts_of: cells.append(cell)
     nb.cells[:] = cells
+
+def first_sentence(code, name):
+    "What a docstring begins with."
+    node = next(o for o in ast.parse(code).body if isinstance(o, definitions) and o.name==name)
+    return (ast.get_docstring(node) or '').split('\n')[0]
+
+def name_rows(pages, names):
+    "Every public function and class: letter → rows of a table that leads to its page."
+    rows = {}
+    for path in names.modules.values():
+        module = next(k for k,v in names.modules.items() if v==path)
+        for _,parts in exported(pages[path]):
+            for name,code in parts:
+                if name.startswith('_') or '@patch' in code: continue
+                said = first_sentence(code, name).replace('|', '\\|')
+                row = f'| [`{name}`](../{path}#{name.lower()}) | urepa.{module} | {said} |'
+                rows.setdefault(name[0].upper(), {}).setdefault(name.lower()+path, row)
+    return {k:[v for _,v in sorted(o.items())] for k,o in sorted(rows.items())}
+
+def add_names(page, pages, names):
+    "The index of names, at the end of its page."
+    from nbdev.processors import mk_cell
+    for letter,rows in name_rows(pages, names).items():
+        table = '\n'.join(['| name | module | what it is |', '|---|---|---|', *rows])
+        page.cells += [mk_cell(f'## {letter}', cell_type='markdown'), mk_cell(table, cell_type='markdown')]
+
+def link_colab(nb, here, address):
+    "Below the title of a tutorial: where it can be run without a machine of one's own."
+    from nbdev.processors import mk_cell
+    place = address.removeprefix('https://github.com/')
+    install = f'`!pip install git+{address}` comes first there.'
+    words = f'[Open in Colab](https://colab.research.google.com/github/{place}/blob/main/nbs/{here}): {install}'
+    at = next(i for i,o in enumerate(nb.cells) if o.cell_type=='markdown')+1
+    nb.cells.insert(at, mk_cell(f'[{words}]{{.module}}', cell_type='markdown'))
+
+documents = dict(changes='CHANGELOG.md', contributing='CONTRIBUTING.md') # page of the site → file of the repository
+
+def stage_documents(staged, address):
+    "Files of the repository as pages of the site; what they lead to is shown where it stands."
+    for page,file in documents.items():
+        title,_,text = (root/file).read_text(encoding='utf-8').partition('\n')
+        def one(m): return m[0] if re.match(r'[a-z]+:|#', m[2]) else f'{m[1]}({address}/blob/main/{m[2]})'
+        text = re.sub(r'(\])\(([^()\s]+)\)', one, text)
+        (staged/f'{page}.qmd').write_text(f'---\ntitle: {title.removeprefix("# ")}\n---\n{text}', encoding='utf-8')
 
 def stage():
     "What the website is rendered from, in `_proc`: pages with the code that they export, and the files beside them."
@@ -153,16 +257,20 @@ def stage():
     shutil.rmtree(staged, ignore_errors=True)
     pages = {o.relative_to(root/'nbs').as_posix():read_nb(o) for o in sources() if o.suffix=='.ipynb'}
     names = Names(pages)
+    if index in pages: add_names(pages[index], pages, names)
     for file in sources():
         here = file.relative_to(root/'nbs').as_posix()
         (staged/here).parent.mkdir(parents=True, exist_ok=True)
         if here not in pages: shutil.copy(file, staged/here); continue
         name_module(pages[here])
+        if here.startswith('tutorials/'): link_colab(pages[here], here, address)
+        set_widths(pages[here])
         mark_slow(pages[here])
         if here.split('/')[0] in prose: fold(pages[here])
         show_code(pages[here], here, names, address)
         Prepare()(pages[here])
         write_nb(pages[here], staged/here)
+    stage_documents(staged, address)
     return staged
 
 def docs():
@@ -203,8 +311,10 @@ def preview(port, serve=True):
     for o in render.stderr.splitlines():
         if 'output-file is not read' not in o and 'grid is ignored' not in o: print(o, file=sys.stderr)
     render.check_returncode()
+    known = widths(staged)
     for page in (staged/'_site').rglob('*.html'):
-        page.write_text(mathml(page.name, page.read_text(encoding='utf-8')), encoding='utf-8')
+        shown = with_widths(page.read_text(encoding='utf-8'), known)
+        page.write_text(mathml(page.name, shown), encoding='utf-8')
     shutil.rmtree(site, ignore_errors=True)
     shutil.move(staged/'_site', site)
     if not serve: return

@@ -2,6 +2,8 @@
 import os
 
 import pytest
+from checkout import copy_to, scripts, succeed
+from filelock import FileLock
 from forks import command
 
 os.environ.update(OMP_NUM_THREADS='1', HF_HUB_OFFLINE='1', MPLBACKEND='Agg')
@@ -18,6 +20,18 @@ def urepa(tmp_path):
         return done.stdout
     call.good, call.env = good, env
     return call
+
+@pytest.fixture(scope='session')
+def site(tmp_path_factory):
+    "This checkout with the website in `_preview`, rendered without Quarto once for all processes."
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if 'PYTEST_XDIST_WORKER' in os.environ else base)/'website'
+    with FileLock(f'{folder}.lock'):
+        if not folder.exists():
+            partial = folder.with_suffix('.partial')
+            succeed(scripts/'python', '.ci/website.py', 'preview', '--no-serve', cwd=copy_to(partial))
+            partial.rename(folder)
+    return folder
 
 def pytest_collection_modifyitems(items):
     "Pages last: they are short, so that no process waits long for the other at the end."

@@ -28,6 +28,7 @@ from checkout import copy_to, root
 
 golden = 'tests/test_golden.py'
 noticing = { # module → what should notice its faults, the quick ones first; its own page leads unless it is named
+    'nets.mixing': ['nets/20_layers', 'nets/21_unet'],
     'nets.layers': ['nets/21_unet', golden],
     'nets.unet': ['nets/22_describe', golden],
     'flow.paths': ['flow/31_solvers', 'flow/32_sample', 'training/57_fields', golden],

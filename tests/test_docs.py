@@ -1,12 +1,17 @@
 "The website holds every page, and nothing on it leads nowhere. Rendered without Quarto, from what Quarto would get."
 import json
 import re
+from dataclasses import fields
 from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
-from checkout import copy_to, name, pages, read_pages, root, scripts, succeed
+from checkout import Page, name, pages, read_pages, root, run, scripts
+from fastcore.docments import docments
+
+from urepa.app.cli import commands, fetched
+from urepa.config import Sampling, Selection, field_names, presets
 
 
 def entries(contents):
@@ -54,10 +59,8 @@ def beginnings(prose):
     "How each paragraph below a page's title and `>` line begins, as far as nothing in it can become a link."
     return [re.split(r'[`"\n]', o)[0] for o in re.split(r'\n\n+', prose) if not o.startswith(('# ', '> '))]
 
-def test_website(tmp_path):
-    copy = copy_to(tmp_path/'urepa')
-    succeed(scripts/'python', '.ci/website.py', 'preview', '--no-serve', cwd=copy)
-    site, staged = copy/'_preview', copy/'_proc'
+def test_website(site):
+    site, staged = site/'_preview', site/'_proc'
     rendered = {o.relative_to(site).with_suffix('').as_posix() for o in site.rglob('*.html')}
     assert {name(o) for o in pages()}<=rendered, f'not rendered: {({name(o) for o in pages()})-rendered}'
     assert not (broken := sorted(set(dead(site)))), 'dead links:\n' + '\n'.join(broken)
@@ -83,6 +86,14 @@ def test_every_picture_says_what_is_seen():
             if linked or drawn and not told: mute.append((name(page), cell['id']))
     assert not mute, f'pictures without `#| fig-alt: ...`: {mute}'
 
+def test_addresses_in_mistakes_lead_somewhere():
+    from urepa.app.cli import explained, site
+    page = next(o for o in read_pages() if o.name=='howto/troubleshooting')
+    headings = re.findall(r'^## (.*)$', '\n'.join(page.prose), flags=re.M)
+    sections = {re.sub('[^a-z0-9 ]', '', o.lower()).replace(' ', '-') for o in headings}
+    assert set(explained.values())<=sections, f'no section {set(explained.values())-sections}'
+    assert site==yaml.safe_load((root/'_quarto.yml').read_text(encoding='utf-8'))['website']['site-url']
+
 def test_titles_differ():
     titles = [o.prose[0].splitlines()[0] for o in read_pages()]
     assert len(titles)==len(set(titles)), f'pages share a title: {sorted(o for o in titles if titles.count(o)>1)}'
@@ -92,6 +103,53 @@ def test_fences_have_a_language():
     bare = [(o.name, text[:50]) for o in read_pages() for text in o.prose
             if any(fence=='```' for fence in re.findall(r'^```.*$', text, flags=re.M)[::2])]
     assert not bare, f'fences without a language: {bare}'
+
+def test_spelling(tmp_path):
+    "Words that are often misspelt; what is right and looks wrong stands in words.txt."
+    for o in read_pages(): (tmp_path/f"{o.name.replace('/', ' ')}.txt").write_text('\n\n'.join([*o.prose, *o.code]))
+    texts = [root/o for o in ('README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'data/README.md', '.ci', 'tests')]
+    done = run(scripts/'codespell', '--ignore-words', root/'tests'/'words.txt', '--skip', '*.json,words.txt', tmp_path,
+               *texts)
+    assert not done.returncode, done.stdout.replace(str(tmp_path), 'nbs')
+
+def shown_by(place):
+    "The Markdown that the cells of a page show."
+    page = Page(root/'nbs'/f'{place}.ipynb')
+    return '\n'.join(''.join(o.get('data', {}).get('text/markdown', '')) for o in page.outputs)
+
+def test_reference_is_current():
+    "What the reference pages show is what commands and presets say now."
+    text, sizes, verbs = shown_by('reference/commands'), shown_by('reference/presets'), []
+    for o in commands.values(): verbs += [o] if callable(o) else o.values()
+    whole = 'config', 'how', 'select', 'reading', *fetched # their fields are listed instead
+    notes = [note for f in verbs for name,note in docments(f, returns=False).items() if name not in whole]
+    old = [o for o in notes if o.replace('|', '\\|') not in text]
+    names = [*field_names(), *(o.name for part in (Sampling, Selection) for o in fields(part))]
+    old += [k for k in names if f"--{k.replace('_', '-')}`" not in text.replace('no-', '')]
+    old += [o for o in presets if f'`{o}`' not in sizes]
+    assert not old, f'run nbs/reference/commands.ipynb and presets.ipynb again (make pages): they lack {old[:5]}'
+
+def open_code(cells):
+    "Lines of code that a reader meets without opening a fold."
+    closed = r'^#\| (code-fold: true|echo: false|include: false)'
+    sources = [''.join(o['source']) for o in cells if o['cell_type']=='code']
+    shown = '\n'.join(o for o in sources if not re.search(closed, o, flags=re.M)).split('\n')
+    return sum(bool(o.strip()) and not o.startswith('#|') for o in shown)
+
+def words(cells):
+    "Words of the prose, and of what cells show as such."
+    said = [''.join(o['source']) for o in cells if o['cell_type']=='markdown']
+    said += [''.join(out.get('data', {}).get('text/markdown', '')) for o in cells for out in o.get('outputs', [])]
+    return len(' '.join(said).split())
+
+def test_pages_keep_their_budget(site):
+    "Lines of code for 100 words: few where one reads, more where a module is shown."
+    prose, over = ('index', 'tutorials', 'explanations', 'howto', 'experiments', 'analysis', 'reference'), []
+    for page in pages():
+        cells = json.loads((site/'_proc'/f'{name(page)}.ipynb').read_text(encoding='utf-8'))['cells']
+        share, most = 100*open_code(cells)/words(cells), 30 if name(page).split('/')[0] in prose else 60
+        if share>most: over.append(f'{name(page)} shows {share:.0f} lines of code for 100 words; {most} are allowed')
+    assert not over, f'{"; ".join(over)}: fold what is not read, or say more'
 
 @pytest.mark.parametrize('file', ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'data/README.md'])
 def test_links_of(file):

@@ -54,7 +54,10 @@ def test_colour_photographs_of_all_sizes(tmp_path, monkeypatch):
     assert config.optim.prediction=='data', 'noise of 8×8×3 does not fit through a token'
     assert read_json(tmp_path/'run'/'data'/'training'/'store.json')['skipped']+read_json(
         tmp_path/'run'/'data'/'held-out'/'store.json')['skipped']==1
+    assert '1 image could not be read.' in page.read_text(encoding='utf-8')
     scores = Run(tmp_path/'run').scores
+    assert 'Drawn by multistep, 12 steps, no guidance, seed 0, as scored below' in page.read_text(encoding='utf-8')
+    assert (scores[-1]['sampling']['solver'], scores[-1]['sampling']['steps'])==('multistep', 12)
     monkeypatch.setattr('urepa.app.own_images.write_report', lambda out: page)
     monkeypatch.setattr('urepa.app.own_images.draw', lambda out, count: (torch.zeros(1, 3, 64, 64).byte(), None))
     own_demo(str(tmp_path/'images'), tmp_path/'run', quick, **few)

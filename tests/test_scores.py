@@ -340,3 +340,37 @@ def test_more_processes_than_images(made, tmp_path):
     done = Ranks(3, 'sample', made/'run-0', '--count', 2, '--steps', 1, '--out', 'x.npz', cwd=tmp_path).done()
     assert done.returncode and 'no more processes than there are images' in done.stderr
     assert not (tmp_path/'x.npz').exists()
+
+@pytest.mark.parametrize('fields', [{}, {'optim.prediction':'data'}, {'data.labelled':0.}])
+def test_a_seed_names_the_same_images_everywhere(fields, urepa, tmp_path):
+    "Of `urepa sample`, of a call of the pipeline and of a report, each with its defaults, also past one pass of rows."
+    from urepa import UREPAPipeline, draw
+    from urepa.config import preset, replace_fields
+    from urepa.training.train import train
+    run = train(replace_fields(preset('tiny'), {'optim.steps':2, **fields}), tmp_path/'run', show=False)
+    urepa('sample', run, '--seed', 3, '--count', 40, '--out', 'a.npz')
+    drawn = np.load('a.npz')['arr_0'][...,0]
+    urepa('export', run, '--out', 'model')
+    pipe = UREPAPipeline.from_pretrained('model')
+    pipe.set_progress_bar_config(disable=True)
+    labels = [i%10 for i in range(40)] if fields.get('data.labelled', 1) else [10]*40
+    piped = np.stack([np.asarray(o) for o in pipe(class_labels=labels, seed=3).images])
+    assert (piped==drawn).all()
+    assert (draw(run, 40, seed=3)[0][:,0].numpy()==drawn).all()
+
+def test_statistics_of_photographs(urepa, made, tmp_path):
+    "Cut as prepare cuts, whatever their size; a store serves as well, cut already."
+    from urepa.data.images import load_image
+    rng = np.random.default_rng(0)
+    (tmp_path/'photos').mkdir()
+    for k in range(6): Image.fromarray(rng.integers(0, 256, (50+9*k, 90, 3), np.uint8)).save(f'photos/{k}.png')
+    inception = ['--features', 'inception', '--weights', made/'inception.pth', '--statistics', 'statistics.npz']
+    for size in ('40', '32x48'):
+        urepa('evaluate', 'photos', *inception, '--size', size)
+        held = np.load('statistics.npz')
+        sides = tuple(map(int, size.split('x')))*(1 if 'x' in size else 2)
+        wanted = [load_image(lambda: Image.open(f'photos/{k}.png'), sides).movedim(0, -1).numpy() for k in range(6)]
+        assert (held['arr_0']==np.stack(wanted)).all() and held['n']==6
+    assert 'leave it out' in urepa.refused('evaluate', 'photos', '--size', 40, '--reference', 'photos')
+    assert '--statistics, --size 256' in urepa.refused('evaluate', 'photos', *inception)
+    assert '--size' in urepa.refused('evaluate', 'photos', *inception, '--size', 0)

@@ -3,6 +3,7 @@ import io
 import json
 import os
 import shlex
+import struct
 import subprocess
 import sys
 import tarfile
@@ -48,6 +49,12 @@ def dataset(path, **columns):
              for k,v in columns.items()}
     Dataset.from_dict(columns, Features(kinds)).save_to_disk(str(path))
 
+def rows_of(*labels):
+    from datasets import Dataset, Features, Value
+    from datasets import Image as Stored
+    columns = dict(image=[Image.new('L', (32, 32), 100)]*len(labels), label=list(labels))
+    return Dataset.from_dict(columns, Features(image=Stored(), label=Value('int64')))
+
 def make(kind, place):
     "The inputs that the tables below name."
     grey = Image.new('L', (32, 32), 100)
@@ -64,6 +71,11 @@ def make(kind, place):
         case 'texts': (folders(place/kind, 'cat/a.png', 'dog/.hidden.png')/'dog'/'about.md').write_text('dogs')
         case 'numbers': folders(place/kind, *[f'{k}/a.png' for k in (0, 1, 2, 10, 11)])
         case 'keys.tar': packed(place/kind, k0_jpg='', k0_json='{"kind": "cat"}', k1_jpg='', k1_json='{"kind": "dog"}')
+        case 'hidden.tar': packed(place/kind, **{'a__0_jpg':'', '@eaDir__0_jpg':'', 'b___0_jpg':'', 'a__Thumbs_db':''})
+        case 'configurations':
+            for name, value in (('one', 0), ('two', 7)): rows_of(value).to_parquet(place/kind/name/'train.parquet')
+            lines = [f'- config_name: {o}\n  data_files: {o}/train.parquet\n' for o in ('one', 'two')]
+            (place/kind/'README.md').write_text(f'---\nconfigs:\n{"".join(lines)}---\n')
         case 'masks.tar': packed(place/kind, k0_jpg='', k0_seg_png='', k0_cls='0', k1_jpg='', k1_seg_png='', k1_cls='3')
         case 'dots.tar': packed(place/kind, kx_image_jpg='', kx_cls='2', ky_image_jpg='', ky_cls='0')
         case 'twice.tar': packed(place/kind, k0_jpg='', k0_png='', k0_cls='0')
@@ -95,6 +107,8 @@ def make(kind, place):
 
 taken = { # kind, words → classes, labels, what the last lines tell
     'hidden': ('hidden', ['cat', 'dog'], [0, 1], '7 hidden or system'),
+    'hidden in a tar file': ('hidden.tar', ['a'], [0], '3 hidden or system'),
+    'one configuration of two': ('hf:configurations --config-name two', [*map(str, range(8))], [7], ''),
     'a split': ('splits --split train', ['cat', 'dog'], [0, 1], '1 in another split'),
     'a split below': ('deep\\ splits --split test', ['cat'], [0], '1 in another split'),
     'loose and empty': ('loose', ['cat'], [0], '1 empty folders, 2 loose beside class folders'),
@@ -149,6 +163,9 @@ refused = { # kind, words → what the sentence names
     'which image': ('twice.tar', '--image-column'),
     'labels with none': ('hf:holes', '2 of 3 images'),
     'no label column': ('hf:bare', '--unlabelled'),
+    'two configurations': ('hf:configurations', '--config-name'),
+    'no such configuration': ('hf:configurations --config-name three', 'three'),
+    'a configuration of a folder': ('loose --config-name one', 'nothing that --config-name'),
     'two image columns': ('hf:two', 'the image columns image and mask_image'),
     'no such column': ('hf:two --image-column photo', "no column 'photo'"),
     'an option without use': ('loose --label-column x', 'nothing that --label-column'),
@@ -203,6 +220,7 @@ def test_an_address_on_this_machine(inside, tmp_path): # noqa: F811
     make('loose', tmp_path)
     prepare(inside.good, 'loose', f'file://{tmp_path}/store')
     assert len(Store(f'file://{tmp_path}/store'))==1
+    assert 'all whole' in inside.good('store', 'verify', f'file://{tmp_path}/store')
 
 @pytest.mark.parametrize('split, words', [('', []), ('val', ['--data.split', 'val'])])
 def test_training_past_a_broken_image(split, words, inside, tmp_path): # noqa: F811
@@ -231,6 +249,11 @@ def test_references(inside, tmp_path): # noqa: F811
     a, b, c = (json.loads((tmp_path/f'{o}.json').read_text()) for o in 'abc')
     assert abs(a['classifier']['frechet']-b['classifier']['frechet'])<1e-5 # the same images, cut the same way
     assert c['classifier']['frechet']<1e-3
+    inside.good('train', 'tiny', '--data', 'store', '--data.limit', '0', '--align.weight', '0', '--optim.steps', '1',
+                '--out', 'run')
+    inside.good('evaluate', 'run', '--count', '9', '--steps', '1', '--reference', 'real', '--out', 'd.json')
+    d = json.loads((tmp_path/'d.json').read_text())
+    assert d['classes']==dict(asked=2, known=2) and 'found' not in d # its classes are no garments
     (tmp_path/'real'/'val').mkdir()
     assert 'one picture' in complaint(inside('evaluate', 'real/a/0.png'))
     assert 'leave out --split' in complaint(inside('evaluate', 'grey.npz', '--split', 'val'))
@@ -304,3 +327,86 @@ def test_white_as_a_file_tells_it():
 def test_colours_multiplied_by_their_alpha(mode, value):
     from urepa.data.images import upright
     assert abs(np.asarray(upright(Image.new(mode, (2, 2), value), grey=True)).mean()-191)<=2 # half of 128, half white
+
+def lookup(bright, dark):
+    "An ICC profile of two tables, colorimetric and perceptual: L of the corners black and white, in Lab."
+    def tag(ends):
+        corners = [round(ends[0]+(ends[1]-ends[0])*(r+g+b)/3) for r in (0, 1) for g in (0, 1) for b in (0, 1)]
+        matrix = b''.join(struct.pack('>i', 65536*(k%4==0)) for k in range(9))
+        identity = bytes(range(256))*3
+        return b'mft1\0\0\0\0'+bytes([3, 3, 2, 0])+matrix+identity+b''.join(
+            bytes([o, 128, 128]) for o in corners)+identity
+    text = b'two tables\0'
+    words = b'desc\0\0\0\0'+struct.pack('>I', len(text))+text+bytes(78)
+    white = b'XYZ \0\0\0\0'+struct.pack('>3i', 63190, 65536, 54061)
+    tags = {b'desc':words, b'wtpt':white, b'A2B0':tag(dark), b'A2B1':tag(bright)}
+    place, table, data = 132+12*len(tags), struct.pack('>I', len(tags)), b''
+    for name, o in tags.items():
+        o += bytes(-len(o)%4)
+        table += name+struct.pack('>II', place+len(data), len(o))
+        data += o
+    head = struct.pack('>I4sI4s4s4s', place+len(data), b'none', 0x02400000, b'scnr', b'RGB ', b'Lab ')
+    head += bytes(12)+b'acsp'+bytes(28)+struct.pack('>3i', 63190, 65536, 54061)
+    return head.ljust(128, b'\0')+table+data
+
+def test_the_table_of_a_profile_that_a_viewer_takes(tmp_path):
+    "Relative colorimetric, black onto black: of two tables, a scanner's perceptual one here shows the negative."
+    from urepa.data.images import standard_colours
+    profile = lookup(bright=(51, 255), dark=(255, 51)) # its black is grey
+    def shown(value):
+        picture(tmp_path/'a.png', (value,)*3, (2, 2), 'RGB', icc_profile=profile)
+        return standard_colours(Image.open(tmp_path/'a.png')).getpixel((0, 0))
+    assert max(shown(0))<=3 and min(shown(255))>=252, (shown(0), shown(255))
+
+def test_teachers_of_a_file(inside, tmp_path): # noqa: F811
+    "Whose statistics normalise the images is said; a name that disagrees is named, and can be set; no ViT is refused."
+    import timm
+    import torch
+    folders(tmp_path/'images', 'a/0.png', 'b/1.png')
+    weights = timm.create_model('vit_tiny_patch16_224', num_classes=0).state_dict()
+    torch.save(weights, tmp_path/'mae.pth')
+    def prepared(teacher, out):
+        done = inside('prepare', '--images', 'images', '--out', out, *small[:2], '--teacher', teacher, '--size', '32',
+                      '--grid', '2', '--device', 'cpu')
+        assert done.returncode==0, done.stderr
+        return done.stderr
+    assert 'append +imagenet' in prepared('vit_tiny_patch16_224@mae.pth', 'as tagged')
+    said = prepared('vit_tiny_patch16_224@mae.pth+imagenet', 'as asked')
+    assert 'normalised by imagenet' in said and 'append' not in said
+    tokens = [Store(tmp_path/o).read([0], ('tokens',))['tokens'] for o in ('as tagged', 'as asked')]
+    assert not tokens[0].equal(tokens[1])
+    said = complaint(inside('prepare', '--images', 'images', '--out', 'none', *small[:2], '--teacher',
+                            'resnet18@mae.pth', '--size', '32', '--grid', '2', '--device', 'cpu'))
+    assert 'not a plain ViT' in said
+
+def test_one_process_a_folder(inside, tmp_path): # noqa: F811
+    "A second one is told who works there; what a dead one left is passed over."
+    import socket
+
+    from urepa.core import held
+    folders(tmp_path/'images', 'a/0.png', 'b/1.png')
+    train = ['train', 'tiny', '--optim.steps', '2', '--out', 'run']
+    inside.good(*train[:-3], '2', '--run.save-every', '1', '--out', 'run')
+    (tmp_path/'store').mkdir()
+    commands = {'run':[*train, '--resume', '--optim.steps', '3'], 'store':['prepare', '--images', 'images', '--out',
+                'store', *small[:2], '--teacher', 'none', '--size', '32', '--device', 'cpu']}
+    for folder, words in commands.items():
+        with held(tmp_path/folder/'.lock', folder): said = complaint(inside(*words))
+        assert f'number {os.getpid()} on {socket.gethostname()}, since ' in said, said
+        dead = dict(host=socket.gethostname(), process=2**22+1, since='2026-01-01 00:00') # more than Linux counts
+        (tmp_path/folder/'.lock').write_text(json.dumps(dead))
+        inside.good(*words)
+        assert not (tmp_path/folder/'.lock').exists()
+
+def test_a_resumed_run_keeps_what_it_was(inside, tmp_path): # noqa: F811
+    "Only what is typed changes."
+    from urepa.training.run import Run
+    words = ['train', 'tiny', '--out', 'run', '--resume']
+    inside.good(*words[:-1], '--optim.steps', '3', '--run.seed', '5')
+    inside.good(*words)
+    run = Run(tmp_path/'run')
+    assert (run.steps[-1], run.config.optim.steps, run.config.run.seed)==(3, 3, 5)
+    inside.good(*words, '--optim.steps', '4')
+    inside.good(*words)
+    assert (Run(run.folder).steps[-1], Run(run.folder).config.run.seed)==(4, 5)
+    assert 'has done 4 steps' in complaint(inside(*words, '--optim.steps', '2'))

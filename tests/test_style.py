@@ -5,7 +5,7 @@ import re
 from collections import Counter
 
 import pytest
-from checkout import Page, name, pages, read_pages, run, scripts
+from checkout import Page, name, pages, read_pages, root, run, scripts
 
 
 def trees(code): return ast.parse('\n'.join(o for o in code.splitlines() if not o.startswith(('%', '!'))))
@@ -97,3 +97,13 @@ def test_ruff():
 def test_lines_are_short():
     done = ruff('--select', 'E501', 'nbs')
     assert not done.returncode, done.stdout
+
+def test_functions_are_short():
+    "From `def` to the last line, signature and help included."
+    long = []
+    for path in sorted((root/'urepa').rglob('*.py')):
+        for o in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if not isinstance(o, (ast.FunctionDef, ast.AsyncFunctionDef)): continue
+            lines = o.end_lineno-o.lineno+1
+            if lines>40: long.append(f'{path.relative_to(root)} {o.name}: {lines} lines')
+    assert not long, f'{long}; 40 lines are allowed: split them'

@@ -76,9 +76,10 @@ def test_beside_the_clone(tmp_path):
     assert succeed(scripts/'python', '-c', code, cwd=tmp_path, env=here).split()==['10000']
 
 used = """
-from urepa import embedded_teacher, fashion, to_model
+from urepa import embedded_pipeline, embedded_teacher, fashion, to_model
 from urepa.score.features import autoencoder, classifier
 images, labels = fashion('test')
 x = to_model(images[:4])
 assert embedded_teacher()(x).shape[0]==classifier().features(x).shape[0]==autoencoder().features(x).shape[0]==4
+assert len(embedded_pipeline()([0, 1], num_inference_steps=1).images)==2
 """

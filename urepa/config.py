@@ -203,6 +203,9 @@ class Model(Checked):
     "tokens of the label beside those of the image (JiT takes 32); 0 has none"
     class_block: Annotated[int | Literal['middle'], count] = 'middle'
     "block in front of which they enter, counted from 1; 'middle' is the first behind the last way down"
+    summary_width: Annotated[int, any_count] = 0
+    """features of the teacher's class token, which is denoised as one more token beside the image and enters with those
+    of the label (REG); 0 has none"""
     early_block: Annotated[int | Literal['middle'], any_count] = 0
     """block behind which a second final layer predicts, too, for internal guidance, counted from 1; 'middle' is the
     last of the middle level, 0 none"""
@@ -224,9 +227,10 @@ class Align(Checked):
 
     teacher: str = 'embedded'
     """'embedded', 'random' (same shape, untrained), 'pixels' (raw patches), a ViT of timm by name, NAME@FILE with
-    a file of weights, with +imagenet, +half or +clip normalised so, or 'ema': the run's own average (SRA)"""
-    block: Annotated[int | Literal['mid'], count] = 'mid'
-    "aligned block, counted from 1; 'mid' is the centre of the network"
+    a file of weights, with +imagenet, +half or +clip normalised so, or 'ema': the run's own average (SRA); NAME#4,8
+    gives tokens of two layers, one for each aligned block"""
+    block: Annotated[int | Literal['mid'] | tuple[int | Literal['mid'], ...], count] = 'mid'
+    "aligned block, counted from 1, or several; 'mid' is the centre of the network"
     weight: Annotated[float, any_weight] = .5
     "λ, weight of the whole alignment (Eq. 5)"
     token: Annotated[float, any_weight] = 1.
@@ -269,12 +273,34 @@ class Align(Checked):
     "its temperature: distances are squared, averaged over the features and divided by it"
     dispersive_diagonal: bool = True
     "count each image beside itself, as the authors' code does; without, the loss has no lower bound"
+    attention: Annotated[float, any_weight] = 0.
+    "weight inside λ of a loss that draws attention maps towards the teacher's (HASTE: 1 with λ = 0.5)"
+    attention_blocks: Annotated[int | Literal['mid'] | tuple[int | Literal['mid'], ...], count] = 'mid'
+    "block whose map is compared, counted from 1, or several"
+    attention_layers: Annotated[int | tuple[int, ...], any_count] = 0
+    "layer of the teacher that it is compared with, counted from 1, or as many as blocks; 0 takes the last ones"
     ema_block: Annotated[int | Literal['mid'], count] = 'mid'
     "block of the average that is the teacher, where `teacher` is 'ema'"
     max_time_gap: Annotated[float, share] = .2
     "how much earlier than the network the average looks at most, where `teacher` is 'ema': it sees less noise"
     shuffle_teacher: bool = False
     "a control: align every image with the teacher tokens of another one, always the same"
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(self.blocks and len(set(self.blocks))==len(self.blocks),
+                f'align.block is {self.block!r}; give one block or several, each once')
+
+    @property
+    def blocks(self)->tuple: # Each counted from 1, or 'mid'
+        "The aligned blocks."
+        return self.block if isinstance(self.block, tuple) else (self.block,)
+
+    @property
+    def map_blocks(self)->tuple: # Each counted from 1, or 'mid'; empty where no maps are compared
+        "The blocks whose attention maps are compared."
+        if not self.attention or not self.weight: return ()
+        return self.attention_blocks if isinstance(self.attention_blocks, tuple) else (self.attention_blocks,)
 
     @property
     def reads_tokens(self)->bool:
@@ -285,6 +311,7 @@ class Align(Checked):
     def partner(self)->str:
         "What the block is aligned with, in words."
         if self.teacher=='ema': return f'block {self.ema_block} of its own average'
+        if self.teacher.startswith('own@'): return 'a teacher that learned from its images'
         return f'the teacher {self.teacher}'
 
 # %% ../nbs/01_config.ipynb #54675ec2
@@ -313,6 +340,8 @@ class Optim(Checked):
     "largest norm of the gradient"
     early_weight: Annotated[float, any_weight] = .5
     "weight of the loss of the early prediction, where model.early_block makes one"
+    summary_weight: Annotated[float, any_weight] = .03
+    "weight of the flow loss of the class token that model.summary_width adds"
     ema: Annotated[float, decay] = .9999
     "decay of the averaged weights, which are the ones sampled from"
     averages: tuple[str, ...] = ()
@@ -420,6 +449,7 @@ class Config:
                 'them into pieces; leave out run.fsdp, or give optim.optimizer adamw')
         require(o.early_weight or not self.model.early_block, f'model.early_block is {self.model.early_block!r} and '
                 'optim.early_weight 0, so that the early prediction would never learn; leave one of them out')
+        self.check_summary()
         require(d.labelled or not self.model.class_tokens, f'model.class_tokens is {self.model.class_tokens}, and '
                 'data.labelled is 0, so that no image has a label to tell; leave one of them out')
         require(not (d.store and d.images),
@@ -427,10 +457,26 @@ class Config:
         require(a.teacher!='ema' or not a.shuffle_teacher,
                 "align.shuffle_teacher takes another image's stored tokens, and "
                 "the teacher 'ema' stores none; leave it out")
+        require(not a.attention or a.token or a.manifold, f'align.attention {a.attention} stands beside the loss of '
+                'tokens or of their relations; give align.token or align.manifold, too')
+        require(not a.attention or a.teacher!='ema', "align.attention compares with a ViT's attention maps, and the "
+                "teacher 'ema' is no ViT; leave it out, or give another teacher")
         require(a.token or a.manifold or not a.weight,
                 'align.token and align.manifold are both 0, so that align.weight '
                 f'{a.weight} weighs nothing; set align.weight to 0 for no alignment')
         self.check_task()
+
+    def check_summary(self):
+        "`UserError` for a class token of a teacher that this run cannot denoise."
+        if not self.model.summary_width: return
+        told = f'model.summary_width is {self.model.summary_width}, and'
+        require(self.align.teacher!='ema', f"{told} the teacher 'ema' is no ViT, whose class token it could be; give "
+                'another teacher, or leave it out')
+        require(self.optim.summary_weight, f'{told} optim.summary_weight is 0, so that the token would never be '
+                'learned; leave one of them out')
+        require(not self.model.early_block, f'{told} model.early_block predicts the image alone; leave one of them out')
+        require(self.task.name=='none', f'{told} task.name is {self.task.name!r}, whose inputs tell nothing of that '
+                'token; leave one of them out')
 
     def check_task(self):
         "`UserError` for a task that this run cannot learn."
@@ -510,15 +556,17 @@ scoring = Sampling(solver='heun', steps=6) # How a network of pixels draws, and 
 
 def usual_drawing(
     pixels:bool, # Whether the network draws pixels, and no latents
+    prediction:str='velocity', # As `Optim.prediction`
 )->Sampling:
     "How images are drawn, unless somebody says otherwise."
-    return scoring if pixels else Sampling(solver='euler_maruyama', steps=250)
+    if not pixels: return Sampling(solver='euler_maruyama', steps=250)
+    return Sampling(solver='multistep', steps=12) if prediction=='data' else scoring
 
 def drawing(
     config:Config, # A run
 )->Sampling:
     "How its images are drawn, unless somebody says otherwise."
-    return usual_drawing(config.data.codec=='pixels')
+    return usual_drawing(config.data.codec=='pixels', config.optim.prediction)
 
 def settled(
     how:Sampling, # As it was asked for

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['grid_side', 'grid_of', 'proportional_grid', 'to_grid', 'to_tokens', 'resize_tokens', 'Moments', 'PCA', 'fit_pca',
-           'colour_maps']
+           'colour_maps', 'attention_map', 'pool_map']
 
 # %% ../nbs/04_tokens.ipynb #0351c797
 import numpy as np
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from scipy.linalg.blas import dsyrk
 from torch import Tensor
 from typing import NamedTuple
-from .core import require,sides
+from .core import require,sides,size_words
 
 # %% ../nbs/04_tokens.ipynb #e8cf741e
 def grid_side(
@@ -216,3 +216,26 @@ def colour_maps(
     low,high = (torch.quantile(maps.flatten(0, 1), o, dim=0) for o in (cut, 1-cut))
     colours = ((maps-low)/(high-low).clamp(min=1e-12)).clamp(0, 1)*255
     return to_grid(colours, grid).round().to(torch.uint8)
+
+# %% ../nbs/04_tokens.ipynb #874444fa
+def attention_map(
+    q:Tensor, # Queries, `[b heads n d]`
+    k:Tensor, # Keys, like `q`
+    prefix:int=0, # Tokens in front that are left out
+)->Tensor: # `[b n−prefix n−prefix]`, fp32, each row a distribution
+    "Whom each token attends to, the mean over the heads."
+    q,k = q[:,:,prefix:].float(),k[:,:,prefix:].float()
+    with torch.autocast(q.device.type, enabled=False):
+        return (q*q.shape[-1]**-.5@k.mT).softmax(-1).mean(1)
+
+def pool_map(
+    maps:Tensor, # Attention of every token to every other, `[b n n]`
+    grid:int|tuple, # Their rows and columns
+    coarser:int|tuple, # Rows and columns wanted, which divide these
+)->Tensor: # `[b m m]`, each row a distribution
+    "The attention map of a coarser grid."
+    (rows,columns),(r,c) = sides(grid),sides(coarser)
+    require(rows%r==columns%c==0, f'an attention map of {size_words((rows, columns))} tokens has no mean over '
+            f'{size_words((r, c))}; compare blocks and layers whose grids divide each other')
+    split = r,rows//r,c,columns//c
+    return maps.reshape(-1, *split, *split).sum((6, 8)).mean((2, 4)).reshape(-1, r*c, r*c)

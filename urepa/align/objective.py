@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['schedules', 'constant', 'rising', 'falling', 'valley', 'Aligned', 'Term', 'token_term', 'manifold_term',
-           'dispersive_term', 'early_term', 'terms_of', 'teacher_side', 'summands', 'EmaTeacher', 'Objective']
+           'dispersive_term', 'early_term', 'attention_term', 'summary_term', 'terms_of', 'teacher_side', 'mean_of',
+           'summands', 'EmaTeacher', 'check_projector', 'Objective']
 
 # %% ../../nbs/align/45_objective.ipynb #261026c8
 from collections.abc import Callable
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 import torch
 from torch import Tensor,nn
-from .project import lots_of
+from .attention import attention_loss
+from .project import lots_of,projectors_of
 from .manifold import dispersive_loss,manifold_loss
 from .token import shuffled_gap,spatial_normalise,token_losses
 from ..config import Align,Run
@@ -61,6 +63,8 @@ class Aligned(NamedTuple):
     share:Tensor # λ(t)/λ of each image, `[b]`
     chosen:Tensor|None=None # Which of the batch's tokens random pairs are made of, `[k]`
     early:Tensor|None=None # Flow loss of the network's early answer, a scalar
+    maps:Tensor|None=None # Divergence of attention maps for λ(t), a scalar
+    summary:Tensor|None=None # Flow loss of the vector beside the image, a scalar
 
 @dataclass(frozen=True)
 class Term:
@@ -71,7 +75,7 @@ class Term:
     needs_teacher:bool = True # Whether it compares with teacher tokens
     crosses_images:bool = False # Whether it compares the images of a batch with each other
     random_pairs:bool = False # Whether it wants `chosen` to be drawn
-    needs_early:bool = False # Whether it wants the early answer of a network with an early head
+    wants:str = '' # Field of `Aligned` beside the tokens of blocks, such as `'early'`; looked at once a step
 
 def token_term(
     weight:float=1., # Inside λ
@@ -103,7 +107,19 @@ def early_term(
     weight:float=.5, # Beside λ; the authors' by default
 )->Term:
     "The flow loss of what the network predicts from an early block (internal guidance, Zhou et al. 2025)."
-    return Term('early', weight, lambda o: o.early, needs_teacher=False, needs_early=True)
+    return Term('early', weight, lambda o: o.early, needs_teacher=False, wants='early')
+
+def attention_term(
+    weight:float=1., # Inside λ
+)->Term:
+    "How far attention maps are from the teacher's (HASTE)."
+    return Term('attention', weight, lambda o: o.maps, wants='maps')
+
+def summary_term(
+    weight:float=.03, # Beside λ; the authors' by default
+)->Term:
+    "The flow loss of the teacher's class token, which is denoised beside the image (REG)."
+    return Term('summary', weight, lambda o: o.summary, needs_teacher=False, wants='summary')
 
 def terms_of(
     align:Align, # Of a config
@@ -111,7 +127,7 @@ def terms_of(
     "The terms that a config describes."
     relations = manifold_term(align.manifold, align.pairs, align.centre)
     apart = dispersive_term(align.dispersive, align.dispersive_temperature, align.dispersive_diagonal)
-    found = [token_term(align.token, align.token_loss), relations, apart]
+    found = [token_term(align.token, align.token_loss), relations, apart, attention_term(align.attention)]
     return [o for o in found if o.weight and (align.weight or not o.needs_teacher)]
 
 # %% ../../nbs/align/45_objective.ipynb #093da9db
@@ -126,6 +142,12 @@ def teacher_side(
     "The teacher's tokens as they are compared."
     if resize=='teacher': z = resize_tokens(z, grid, mode, teacher_grid)
     return spatial_normalise(z, spatial_norm) if spatial_norm else z
+
+def mean_of(
+    values:list, # Of scalars, at least one
+)->Tensor: # Scalar
+    "Their mean; a single one as it is."
+    return values[0] if len(values)==1 else sum(values)/len(values)
 
 def summands(
     terms:list[Term], # That are active
@@ -166,13 +188,26 @@ class EmaTeacher:
         return self.net.forward_intermediates(noisy, t, y, indices=[self.block], stop_early=True)[1][0]
 
 # %% ../../nbs/align/45_objective.ipynb #a6fb732a
+def check_projector(
+    projector:nn.Module|None, # As for `Objective`, a list as a module
+    weight:float, # As for `Objective`
+    resize:str, # As for `Objective`
+):
+    "`UserError` where it is missing, or grows tokens that shall not grow."
+    require(resize in ('student', 'teacher'), f"unknown side {resize!r} to resize: choose 'student' or 'teacher'")
+    require(weight==0 or projector is not None,
+            f'alignment of weight {weight} needs a projector; give one, or set the weight to 0')
+    unequal = weight and resize=='teacher' and any(o.grid!=o.target_grid for o in projectors_of(projector))
+    require(not unequal, 'the projector grows the tokens although the teacher is to be resized; '
+            'build it with target_grid equal to grid')
+
 class Objective(nn.Module):
     "Flow loss + λ(t)·(terms with a teacher) + terms without, of a batch (Eq. 5)."
     def __init__(self,
         net:nn.Module, # The network
-        projector:nn.Module|None=None, # From its tokens to the teacher's; may be `None` where `weight` is 0
+        projector:nn.Module|None=None, # From its tokens to the teacher's, or a list of them; `None` where `weight` is 0
         flow:Flow=Flow(), # How image and noise mix, and what the network predicts
-        block:int|str='mid', # Aligned block, counted from 1
+        block:int|str|tuple='mid', # Aligned block, counted from 1, or several, whose mean is taken
         weight:float=.5, # λ; 0 switches the alignment off
         manifold:float=3., # w; 0 switches the manifold loss off
         *,
@@ -182,32 +217,68 @@ class Objective(nn.Module):
         resize:str='student', # Which side changes its grid: `'student'` or `'teacher'` (Table 6)
         spatial_norm:float=0., # Share of the mean token taken from the teacher's before they are scaled; 0 leaves them
         teacher_grid:int|tuple|None=None, # Of a teacher that is resized; in proportion to the network's by default
+        teacher_layers:int=1, # Of the teacher, side by side in its tokens: one for all blocks, or one for each
+        map_blocks:tuple=(), # Blocks whose attention maps a term compares
     ):
         super().__init__()
-        require(resize in ('student', 'teacher'), f"unknown side {resize!r} to resize: choose 'student' or 'teacher'")
-        require(weight==0 or projector is not None,
-                f'alignment of weight {weight} needs a projector; give one, or set the weight to 0')
-        require(resize=='student' or weight==0 or projector.grid==projector.target_grid,
-                'the projector grows the tokens although the teacher is to be resized; '
-                'build it with target_grid equal to grid')
+        if isinstance(projector, (list, tuple)): projector = nn.ModuleList(projector)
+        check_projector(projector, weight, resize)
         if terms is None: terms = [o for o in (token_term(), manifold_term(manifold)) if o.weight]
-        headed = getattr(net, 'early', None) is not None
-        require(headed or not any(o.needs_early for o in terms), 'a term wants an early answer, and this network has '
-                'no head for it; build it with early_block, or leave the term out')
         self.net = net
         self.projector = projector
         self.flow = flow
-        self.block = net.block_index(block)
+        self.blocks = [net.block_index(o) for o in (block if isinstance(block, (list, tuple)) else [block])]
         self.weight = weight
         self.terms = [o for o in terms if weight or not o.needs_teacher]
         self.schedule = named(schedule, schedules, 'schedule')
         self.label_dropout = label_dropout
         self.resize = resize
         self.teacher_grid = teacher_grid
+        self.teacher_layers = teacher_layers
+        self.map_blocks = [net.block_index(o) for o in map_blocks]
+        self.summary_width = getattr(net.config, 'summary_width', 0)
         self.spatial_norm = spatial_norm
         self.ema_teacher = None # no part of this module: it is not trained
         self.forward_net = net.forward_intermediates
         self.bf16 = False
+        self.check_blocks()
+        self.check_wanted()
+
+    @property
+    def block(self)->int: # Counted from 1
+        "The first of the aligned blocks."
+        return self.blocks[0]
+
+    @property
+    def projectors(self)->list: # Of modules
+        "One for each aligned block."
+        return projectors_of(self.projector)
+
+    def check_blocks(self):
+        "`UserError` unless blocks, projectors and the layers of the teacher belong together."
+        blocks,told = self.blocks,', '.join(map(str, self.blocks))
+        require(len(set(blocks))==len(blocks)>0, f'aligned blocks {told or "none"}; give one or several, each once')
+        if not self.weight: return
+        count,layers = len(self.projectors),self.teacher_layers
+        require(count==len(blocks), f'{count} projectors for blocks {told}; give one for each')
+        require(layers in (1, len(blocks)), f'tokens of {layers} layers of the teacher for blocks {told}; name as many '
+                'layers as blocks, or one for all')
+        pairs = any(o.random_pairs for o in self.terms)
+        require(not pairs or len({o.target_grid for o in self.projectors})==1, f'random pairs are drawn from one grid, '
+                f"and blocks {told} are compared on several; give resize='student', or blocks of one level")
+
+    def check_wanted(self):
+        "`UserError` unless the network gives what the terms want beside tokens."
+        net,wanted = self.net,{o.wants for o in self.terms}
+        require('early' not in wanted or getattr(net, 'early', None) is not None, 'a term wants an early answer, and '
+                'this network has no head for it; build it with early_block, or leave the term out')
+        require(('summary' in wanted)==bool(self.summary_width), 'a network that denoises a class token beside the '
+                'image and the term summary belong together; build both, or neither')
+        if 'maps' not in wanted: return
+        require(self.map_blocks, 'a term compares attention maps; say of which blocks with map_blocks')
+        require(hasattr(net, 'check_maps'), f'a {type(net).__name__} gives no attention maps; leave the term attention '
+                'out, or take a UNet')
+        net.check_maps(self.map_blocks)
 
     @property
     def aligned_terms(self)->list[Term]:
@@ -218,8 +289,9 @@ class Objective(nn.Module):
     def wanted(self)->Wanted:
         "What is to be drawn for a step."
         pairs = any(o.random_pairs for o in self.terms)
-        n = math.prod(sides(self.projector.target_grid)) if pairs else 0
-        return Wanted(self.label_dropout, self.ema_teacher is not None, n, lots=lots_of(self.projector))
+        n = math.prod(sides(self.projectors[0].target_grid)) if pairs else 0
+        return Wanted(self.label_dropout, self.ema_teacher is not None, n, lots=lots_of(self.projector),
+                      summary=self.summary_width)
 
     def draw(self,
         x:Tensor, # Images or latents, `[b c h w]`
@@ -254,26 +326,72 @@ class Objective(nn.Module):
                 'or a loss that looks at one image at a time')
 
     def compare(self,
-        tokens:Tensor, # Of the aligned block, `[b n d]`
+        tokens:Tensor, # Of an aligned block, `[b n d]`
         z:Tensor|None, # Teacher tokens, `[b m e]`
         t:Tensor, # Times, `[b]`
         chosen:Tensor|None=None, # Which tokens random pairs are made of
         lots:Tensor|None=None, # By which tokens are masked, `[b n]`
+        number:int=0, # Of the block among the aligned ones, counted from 0
     )->Aligned:
         "The tokens of both sides, brought to one width and one grid."
         require(z is not None,
                 f'alignment of weight {self.weight} needs teacher tokens; pass z, or set the weight to 0')
-        masked = {} if lots is None else dict(lots=lots)
-        with self.autocast(tokens): h = self.projector(tokens, t, **masked)
+        masked,projector = {} if lots is None else dict(lots=lots),self.projectors[number]
+        with self.autocast(tokens): h = projector(tokens, t, **masked)
         shrink = {}
         if self.resize=='teacher':
-            grid = self.projector.grid
+            grid = projector.grid
             theirs = self.teacher_grid or grid_of(z.shape[1], sides(grid))
             require(theirs is not None, f'{z.shape[1]} teacher tokens fill no grid in proportion to '
                     f'{size_words(grid)}; give teacher_grid=(rows, columns)')
-            shrink = dict(mode=self.projector.mode, grid=grid, teacher_grid=theirs)
+            shrink = dict(mode=projector.mode, grid=grid, teacher_grid=theirs)
         z = teacher_side(z, self.resize, self.spatial_norm, **shrink)
         return Aligned(h, z, tokens, t, share=self.schedule(t), chosen=chosen)
+
+    def places(self,
+        read:list, # Tokens of each aligned block, `[b n d]`
+        z:Tensor|None, # Teacher tokens, `[b m e]`; with several layers side by side, `[b m layers*e]`
+        t:Tensor, # Times, `[b]`
+        draws:Draws, # What is random
+    )->list[Aligned]: # One for each block
+        "Both sides of every aligned block."
+        each = [z]*len(read) if z is None or self.teacher_layers==1 else z.chunk(self.teacher_layers, -1)
+        lots = [None]*len(read)
+        if draws.lots is not None:
+            parts = draws.lots.split([lots_of(o) for o in self.projectors], 1)
+            lots = [o if o.shape[1] else None for o in parts]
+        return [self.compare(tokens, each[k], t, chosen=draws.chosen, lots=lots[k], number=k)
+                for k,tokens in enumerate(read)]
+
+    def summary_in(self,
+        more:dict|None, # What else the teacher says
+    )->Tensor: # `[b d]`
+        "The teacher's class tokens."
+        require(more is not None and 'summary' in more, "this network denoises the teacher's class token, too; pass "
+                'more=dict(summary=…)')
+        return more['summary']
+
+    def divergence(self,
+        ours:list, # Attention map of each block, `[b n n]`
+        more:dict|None, # What else the teacher says; its `maps` are `[b blocks m m]`
+        t:Tensor, # Times, `[b]`
+    )->Tensor: # Scalar
+        "How far the attention maps are from the teacher's, the mean over the blocks."
+        require(more is not None and 'maps' in more, "the loss 'attention' needs the teacher's attention maps; pass "
+                'more=dict(maps=…), from tokens_and_maps')
+        grids,share = [self.net.block_grid(o) for o in self.map_blocks],self.schedule(t)
+        theirs = more['maps'].unbind(1)
+        return mean_of([attention_loss(a, b, grid, self.teacher_grid, share)
+                        for a,b,grid in zip(ours, theirs, grids, strict=True)])
+
+    def agreement(self,
+        places:list[Aligned], # One for each block
+    )->dict: # `cosine`, `shuffled`, `gap`; of several blocks the mean, and the gap of each
+        "How far both sides agree, and how much of that is about the image."
+        each = [shuffled_gap(o.h, o.z)._asdict() for o in places]
+        told = {k:mean_of([o[k] for o in each]) for k in each[0]}
+        if len(each)>1: told |= {f'gap {block}':o['gap'] for block,o in zip(self.blocks, each)}
+        return told
 
     def forward(self,
         x:Tensor, # Clean images or latents, `[b c h w]`
@@ -281,6 +399,7 @@ class Objective(nn.Module):
         z:Tensor|None=None, # Teacher tokens, `[b m e]`; not looked at without alignment, or if the average teaches
         draws:Draws|None=None, # What is random; drawn from PyTorch's global state by default
         condition:Tensor|None=None, # What a task tells the network of the images, `[b k h w]`
+        more:dict|None=None, # What else a teacher says of the images: attention maps `[b blocks m m]`
         aligned:bool=True, # `False` once the alignment has ended
     )->dict: # Scalars: loss, velocity (the flow loss), each term; where alignment runs also cosine, shuffled, gap
         "Run the network once, and add up the terms."
@@ -288,22 +407,29 @@ class Objective(nn.Module):
         t,y = self.flow.time(draws.u),y.masked_fill(draws.hidden, self.net.config.n_classes)
         active = self.terms if aligned else [o for o in self.terms if not o.needs_teacher]
         noisy = beside(self.flow.noisy(x, draws.noise, t), condition)
-        early,blocks = any(o.needs_early for o in active),[self.block] if active else []
-        if early: blocks.append(self.net.early_index)
-        with self.autocast(x): answer,read = self.forward_net(noisy, t, y, indices=blocks)
+        wanted,blocks = {o.wants for o in active},self.blocks if active else []
+        if 'early' in wanted: blocks = [*blocks, self.net.early_index]
+        asked = dict(maps=self.map_blocks) if 'maps' in wanted else {}
+        if self.summary_width: asked['summary'] = self.flow.noisy(self.summary_in(more), draws.summary, t)
+        with self.autocast(x): answer,read = self.forward_net(noisy, t, y, indices=blocks, **asked)
+        if self.summary_width: answer,guess = answer
         velocity = self.flow.loss(answer, x, draws.noise, t)
         ended = {o.name:torch.zeros_like(velocity) for o in self.terms}
         if not active: return dict(loss=velocity, velocity=velocity, **ended)
-        seen,agreement = Aligned(None, None, read[0], t, self.schedule(t)),{}
+        tokens,agreement = read[:len(self.blocks)],{}
+        places = [Aligned(None, None, o, t, self.schedule(t)) for o in tokens]
         if any(o.needs_teacher for o in active):
             if self.ema_teacher:
                 with self.autocast(x): z = self.ema_teacher(self.flow, x, y, t, draws, condition)
-            seen = self.compare(read[0], z, t, chosen=draws.chosen, lots=draws.lots)
-            agreement = shuffled_gap(seen.h, seen.z)._asdict()
-        if early:
-            with self.autocast(x): guess = self.net.early_answer(read[1], t, y)
-            seen = seen._replace(early=self.flow.loss(guess, x, draws.noise, t))
-        losses = {o.name:o.loss(seen) for o in active}
+            places = self.places(tokens, z, t, draws)
+            agreement = self.agreement(places)
+        if self.summary_width:
+            places[0] = places[0]._replace(summary=self.flow.loss(guess, more['summary'], draws.summary, t))
+        if 'maps' in wanted: places[0] = places[0]._replace(maps=self.divergence(read[len(blocks):], more, t))
+        if 'early' in wanted:
+            with self.autocast(x): guess = self.net.early_answer(read[len(self.blocks)], t, y)
+            places[0] = places[0]._replace(early=self.flow.loss(guess, x, draws.noise, t))
+        losses = {o.name:mean_of([o.loss(seen) for seen in (places[:1] if o.wants else places)]) for o in active}
         loss = velocity
         for o in summands(active, losses, self.weight): loss = loss + o
         return dict(loss=loss, velocity=velocity, **ended|losses, **agreement)

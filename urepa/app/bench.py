@@ -197,7 +197,7 @@ class Step:
     )->Tensor: # The loss
         "Take a step."
         o = self.objective
-        x,y,z,draws,_ = self.samples.batch(step, o.autocast)
+        x,y,z,draws,*_ = self.samples.batch(step, o.autocast)
         t,noise,y = draws.u,draws.noise,y.masked_fill(draws.hidden, 1000)
         with o.autocast(x):
             out,(tokens,) = o.forward_net(add_noise(linear_path, x, noise, t), t, y, [o.block])

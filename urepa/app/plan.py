@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['gpu_table', 'operations_drawn', 'spans', 'GPU', 'gpu_named', 'Assumed', 'check_assumed', 'storage_key', 'Trace',
-           'Footprint', 'trace_step', 'footprint', 'Counted', 'Update', 'count_update', 'sent_bytes', 'memory_parts',
-           'link_seconds', 'stored_bytes', 'checkpoint_bytes', 'Plan', 'plan_step', 'replan', 'plan_run',
-           'fewest_parts', 'variants_of', 'too_large', 'warnings_of', 'on_gpus', 'gpu_rows', 'image_rows', 'as_table',
-           'memory_rows', 'describe_plan']
+           'Footprint', 'trace_step', 'footprint', 'Counted', 'Update', 'count_update', 'MuonStep', 'count_muon',
+           'muon_steps', 'sent_bytes', 'memory_parts', 'link_seconds', 'stored_bytes', 'checkpoint_bytes', 'Plan',
+           'update_seconds', 'plan_step', 'replan', 'plan_run', 'fewest_parts', 'variants_of', 'too_large',
+           'warnings_of', 'on_gpus', 'gpu_rows', 'image_rows', 'as_table', 'memory_rows', 'describe_plan']
 
 # %% ../../nbs/app/59_plan.ipynb #ddc4e31f
 import math,weakref
+from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
@@ -24,9 +25,10 @@ from ..config import Config,set_fields
 from ..core import nearest,require,sides
 from ..data.store import components_kept
 from ..data.teachers import TokenShape
-from ..nets.describe import all_parameters,count_parameters,describe,macs_in_words
+from ..nets.describe import all_parameters,count_macs,count_parameters,describe,macs_in_words
 from ..training.build import build,teacher_shape
 from ..training.ema import EMA
+from ..training.muon import matrices_of
 from ..training.run import check_parts
 
 # %% ../../nbs/app/59_plan.ipynb #085b948a
@@ -62,7 +64,7 @@ class Assumed(NamedTuple):
     "What no data sheet says."
     share:float=.17 # Of the GPU's peak, reached by the products of a step
     storage:float=2. # GB/s that a node reads from the store
-    disk:float=1. # GB/s at which a checkpoint is hashed and written
+    disk:float=1. # GB/s at which a process hashes and writes its part of a checkpoint
     copy:float=6. # GB/s from a GPU to the host's memory
     launch:float=1e-5 # Seconds in which the host starts one operation of a network that is not compiled
 
@@ -91,7 +93,7 @@ class Trace(TorchDispatchMode):
         super().__init__()
         self.traffic = traffic
         self.operations = 0
-        self.launched = 0 # operations that made something
+        self.launched = 0 # operations that made or changed something
         self.moved = 0 # bytes read and written
         self.sizes = [] # bytes of each storage that was made
         self.born = [] # operations before it
@@ -113,6 +115,13 @@ class Trace(TorchDispatchMode):
         weakref.finalize(storage, self.free, key).atexit = False
         return storage.nbytes()
 
+    def changes(self,
+        func, # An operation
+    )->list[bool]: # One for each argument
+        "Which of its arguments an operation writes to."
+        def writes(o): return o.alias_info is not None and o.alias_info.is_write
+        return [writes(o) and o.name!='grads' for o in func._schema.arguments] # only a scaler changes those
+
     def count(self,
         func, # An operation
         given:list, # Its arguments
@@ -120,9 +129,7 @@ class Trace(TorchDispatchMode):
     ):
         "Add what an operation reads and writes; a view does neither."
         sizes = [sum(x.numel()*x.element_size() for x in tree_leaves(o) if isinstance(x, Tensor)) for o in given]
-        changes = [o.alias_info is not None and o.alias_info.is_write and o.name!='grads' # only a scaler changes those
-                   for o in func._schema.arguments]
-        written = made+sum(size for size,changed in zip(sizes, changes) if changed)
+        written = made+sum(size for size,changed in zip(sizes, self.changes(func)) if changed)
         if written: self.moved += sum(sizes)+written
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -132,7 +139,7 @@ class Trace(TorchDispatchMode):
         made = sum(self.note(o) for o in results if isinstance(o, Tensor))
         if self.traffic: self.count(func, [*args, *kwargs.values()], made)
         self.operations += 1
-        self.launched += made>0
+        self.launched += made>0 or any(self.changes(func))
         return out
 
 # %% ../../nbs/app/59_plan.ipynb #22c8ea0a
@@ -179,7 +186,12 @@ def trace_step(
     weights = [*objective.parameters()]
     for o in weights: o.grad = None
     known = [x, y, *weights, *objective.buffers(), *([z] if teacher else [])]
-    with Trace(known) as trace: objective(x, y, z)['loss'].backward()
+    more = {}
+    if objective.map_blocks: # as many as the teacher has tokens
+        more['maps'] = torch.empty(images, len(objective.map_blocks), z.shape[1], z.shape[1])
+    if objective.summary_width: more['summary'] = torch.empty(images, objective.summary_width)
+    known += more.values()
+    with Trace(known) as trace: objective(x, y, z, more=more)['loss'].backward()
     return trace,[trace.numbers[storage_key(o.grad)] for o in weights if o.grad is not None]
 
 def footprint(
@@ -208,18 +220,31 @@ class Counted:
         parts = build(config, device='meta', **(dict(teacher=teacher) if teacher else {}))
         net,self.objective = parts.net,parts.objective
         blocks = [all_parameters(o) for o in getattr(net, 'blocks', ())]
-        self.cost = describe(net, parts.projector, self.objective.block)
+        self.cost = describe(net, parts.projector, self.objective.blocks)
         self.weights = all_parameters(self.objective) # of network and projector
         self.network = all_parameters(net)
         self.trained = count_parameters(self.objective)
         self.block = max(blocks, default=0) # of the largest block
         self.outside = self.weights-sum(blocks)
+        self.muon = Counter() # shapes of the matrices that Muon takes
+        if config.optim.optimizer=='muon':
+            self.muon.update(tuple(o.shape) for o in matrices_of(getattr(net, 'blocks', ())))
         self.can_recompute = hasattr(net, 'enable_gradient_checkpointing')
         self.teacher = None # of the stored tokens
         if config.align.reads_tokens: self.teacher = teacher or teacher_shape(config, net)
         self.footprints = {} # blocks run again → what a pass makes
         self.mode = FakeTensorMode(allow_non_fake_inputs=True)
         with self.mode: self.objective.to_empty(device='cpu')
+
+    @property
+    def matrices(self)->int:
+        "Weights that Muon takes."
+        return sum(n*math.prod(shape) for shape,n in self.muon.items())
+
+    @property
+    def moments(self)->int: # Bytes
+        "What the optimizer keeps: two moments of a weight, and one average where it is Muon's."
+        return 8*self.trained-4*self.matrices
 
     def footprint(self,
         again:bool=False, # Blocks run again in the backward pass
@@ -258,6 +283,40 @@ def count_update(
     traces = [count(lambda: nn.utils.clip_grad_norm_(layer.parameters(), 1.)), count(adamw.step), count(average.update)]
     return Update(*[round(o.moved/n) for o in traces], extra=max(round(sum(o.sizes)/n) for o in traces))
 
+# %% ../../nbs/app/59_plan.ipynb #c2ddc133
+class MuonStep(NamedTuple):
+    "What Muon does with some matrices."
+    products:int # Multiply–accumulates, in half precision
+    moved:int # Bytes read and written
+    launched:int # Operations that the host starts
+    extra:int # Bytes of memory that are taken meanwhile
+
+@lru_cache
+def count_muon(
+    rows:int, # Of a matrix
+    columns:int, # Of a matrix
+)->MuonStep:
+    "A step with one matrix."
+    with FakeTensorMode():
+        matrix = nn.Parameter(torch.empty(rows, columns))
+        matrix.grad = torch.empty(rows, columns)
+        muon = torch.optim.Muon([matrix])
+        muon.step() # makes the average
+        known = [matrix, matrix.grad, *muon.state[matrix].values()]
+        with Trace(known, traffic=True) as trace: products = count_macs(muon.step)['total']
+    change = np.zeros(trace.operations+1)
+    np.add.at(change, trace.born, trace.sizes)
+    for number,after in trace.died.items(): change[after] -= trace.sizes[number]
+    return MuonStep(products, trace.moved, trace.launched, extra=int(change.cumsum().max()))
+
+def muon_steps(
+    shapes:dict, # Rows and columns → how many matrices are so
+)->MuonStep:
+    "A step with all of them, one after another."
+    steps = [(count_muon(*shape), n) for shape,n in shapes.items()]
+    sums = [sum(n*o[k] for o,n in steps) for k in range(3)]
+    return MuonStep(*sums, extra=max((o.extra for o,_ in steps), default=0))
+
 # %% ../../nbs/app/59_plan.ipynb #96ee194e
 def sent_bytes(
     config:Config, # The run
@@ -276,11 +335,11 @@ def memory_parts(
     again = config.run.gradient_checkpointing
     inside,gradients = counted.footprint(again).peak(images, config.optim.grad_accum>1)
     gradients,whole,averages = gradients/split,4*counted.trained/split,1+len(config.optim.averages)
-    extra = update.extra*counted.network/split
+    extra = max(update.extra*counted.network/split, muon_steps(counted.muon).extra)
     if whole+extra>inside+gradients: inside,gradients = extra,whole
     sent,gathered = sent_bytes(config),0
     if split>1: gathered = sent*(2*counted.block+counted.outside)+4*(counted.block+counted.outside)
-    return dict(weights=4*counted.weights/split, AdamW=8*counted.trained/split,
+    return dict(weights=4*counted.weights/split, moments=counted.moments/split,
                 averages=4*averages*counted.network/split, gradients=gradients,
                 buckets=4*counted.trained if gpus>1 and split==1 else 0, gathered=gathered, activations=inside)
 
@@ -318,7 +377,7 @@ def checkpoint_bytes(
 )->int:
     "What a checkpoint takes on the disk."
     averages = 1+len(config.optim.averages)
-    return 4*(counted.weights+averages*counted.network+2*counted.trained)
+    return 4*(counted.weights+averages*counted.network)+counted.moments
 
 # %% ../../nbs/app/59_plan.ipynb #63a33643
 class Plan(NamedTuple):
@@ -337,6 +396,11 @@ class Plan(NamedTuple):
     feed:float # Seconds in which a node reads a step's images
     stored:int # Bytes of an image in the store
     checkpoint:int # Bytes
+
+    @property
+    def part(self)->float: # Bytes
+        "What one process copies and writes of a checkpoint: its part where weights are split."
+        return self.checkpoint/self.gpus if self.config.run.fsdp else self.checkpoint
 
     @property
     def step(self)->float: # Seconds
@@ -365,7 +429,7 @@ class Plan(NamedTuple):
     )->float:
         "Time of a run, the copies for its checkpoints included."
         saves = steps/self.config.run.save_every
-        return (steps*self.step+saves*self.checkpoint/self.assumed.copy/1e9)/3600
+        return (steps*self.step+saves*self.part/self.assumed.copy/1e9)/3600
 
     def disk(self,
         steps:int, # Of the run
@@ -375,6 +439,20 @@ class Plan(NamedTuple):
         kept = run.keep or -(-steps//run.save_every)
         if run.keep and run.keep_every: kept += steps//run.keep_every
         return kept*self.checkpoint
+
+def update_seconds(
+    counted:Counted, # The run
+    config:Config, # Its averages and sharding
+    gpus:int, # How many share a step
+    gpu:GPU, # Which
+    share:float, # Of the peak, reached by Muon's products
+    update:Update, # From `count_update`
+)->float:
+    "Time of clipping, optimizer and averages: memory traffic, and Muon's products."
+    muon,split = muon_steps(counted.muon),gpus if config.run.fsdp else 1
+    moved = update.clip*counted.trained+update.adamw*(counted.trained-counted.matrices)+muon.moved
+    moved += update.average*(1+len(config.optim.averages))*counted.network
+    return moved/split/gpu.bandwidth/1e9+2*muon.products/(share*gpu.bfloat16*1e12)
 
 def plan_step(
     counted:Counted, # The run
@@ -387,17 +465,17 @@ def plan_step(
 )->Plan:
     "Memory and time of a step."
     update,optim,run = update or count_update(),config.optim,config.run
-    images,split,parts = check_parts(config, gpus),gpus if run.fsdp else 1,optim.grad_accum
+    images,parts = check_parts(config, gpus),optim.grad_accum
     passes = 8 if run.gradient_checkpointing else 6
     products = passes*counted.cost['total']*images*parts/(assumed.share*getattr(gpu, run.precision)*1e12)
-    moved = (update.clip+update.adamw)*counted.trained+update.average*(1+len(optim.averages))*counted.network
     links = link_seconds(4*counted.trained, 2, gpus, gpu)
     hidden = 2/3*products/parts
     if run.fsdp: links,hidden = link_seconds((2*sent_bytes(config)+4)*counted.weights, parts, gpus, gpu),products
-    seconds = dict(products=products, update=moved/split/gpu.bandwidth/1e9, links=max(0., links-hidden))
+    at_end = update_seconds(counted, config, gpus, gpu, share=assumed.share, update=update)
+    seconds = dict(products=products, update=at_end, links=max(0., links-hidden))
     passed = counted.footprint(run.gradient_checkpointing)
     started = operations_drawn*images+(0 if run.compile else passed.launched)
-    host = parts*started*assumed.launch
+    host = (parts*started+muon_steps(counted.muon).launched)*assumed.launch
     stored = stored_bytes(config, tokens, counted.teacher)
     feed = images*parts*min(gpus, gpu.node)*stored/assumed.storage/1e9
     memory = memory_parts(counted, config, gpus, update)
@@ -448,7 +526,8 @@ def variants_of(
     options = []
     if plan.counted.can_recompute and not plan.config.run.gradient_checkpointing:
         options.append({'run.gradient_checkpointing':True})
-    if plan.gpus>1 and not plan.config.run.fsdp: options.append({'run.fsdp':True})
+    whole = plan.config.optim.optimizer=='muon' # it takes no pieces of matrices
+    if plan.gpus>1 and not plan.config.run.fsdp and not whole: options.append({'run.fsdp':True})
     options.append({'optim.grad_accum':fewest_parts(plan).config.optim.grad_accum})
     options.append({k:v for o in options for k,v in o.items()})
     return [(o, replan(plan, o)) for o in options]
@@ -468,10 +547,11 @@ def warnings_of(
     plan:Plan, # From `plan_run`
 )->list[str]: # A sentence each
     "Where a step waits for hosts, networks, disks or its own update."
-    found,gpu = [],sum(plan.seconds.values())
+    found,gpu,muon = [],sum(plan.seconds.values()),plan.config.optim.optimizer=='muon'
     if plan.host>gpu: found.append(
         f'bound by the hosts: {plan.host*1e3:.0f} ms of one CPU thread in each process, {gpu*1e3:.0f} ms of the GPU; '
-        +('give each GPU fewer images' if plan.config.run.compile else
+        +('give each GPU fewer images' if plan.config.run.compile and not muon else
+          'Muon starts every operation of every matrix: take optim.optimizer adamw' if plan.config.run.compile else
           'a process starts every operation: pass --run.compile'))
     if plan.feed>gpu: found.append(
         f'bound by the store: a node reads {plan.assumed.storage:g} GB/s and needs '
@@ -480,7 +560,8 @@ def warnings_of(
         f"slowed by the network: {plan.seconds['links']*1e3:.0f} of {gpu*1e3:.0f} ms wait for it; "
         'more images on each GPU, or fewer GPUs')
     if plan.seconds['update']>plan.seconds['products']: found.append(
-        'the update takes longer than the products; more images on each GPU, fewer GPUs, or --run.fsdp, to split it')
+        'the update takes longer than the products; more images on each GPU, fewer GPUs, or '
+        +('optim.optimizer adamw' if muon else '--run.fsdp, to split it'))
     return found
 
 # %% ../../nbs/app/59_plan.ipynb #3a466dd8
@@ -563,7 +644,7 @@ def describe_plan(
         f'{batch/o.step/o.gpus:,.0f} a GPU',
         f'links: {o.links*1e3:,.1f} ms, in part beside the products; hosts: {o.host*1e3:,.1f} ms beside them',
         f'data: {o.stored:,} bytes an image, {feed:,.2f} GB/s in {place}',
-        f'a checkpoint: {o.checkpoint/1e9:,.1f} GB, {o.checkpoint/o.assumed.copy/1e9:,.1f} s for the copy, '
-        f'{o.checkpoint/o.assumed.disk/1e9:,.0f} s to be written beside training; '
+        f'a checkpoint: {o.checkpoint/1e9:,.1f} GB, of which a process copies {o.part/1e9:,.1f} GB in '
+        f'{o.part/o.assumed.copy/1e9:,.1f} s and writes them beside training in {o.part/o.assumed.disk/1e9:,.0f} s; '
         f'those kept after {spans[-1]:,} steps: {o.disk(spans[-1])/1e9:,.0f} GB',
         *times, '', as_table(gpu_rows(o)), '', as_table(image_rows(o)), *[f'note: {w}' for w in warnings_of(o)]])

@@ -428,9 +428,11 @@ class Worker:
         for name in names:
             try: canvas = self.open(name)
             except UserError as e:
-                self.failed[name] = str(e)
+                own = f'{Path(name).name} ' # the sentence may begin with it
+                reason = f'it {str(e).removeprefix(own)}' if str(e).startswith(own) else str(e)
+                self.failed[name] = reason
                 self.moved += 1
-                print(f'{name} is left out: {e}', file=sys.stderr)
+                print(f'{name} is left out: {reason}', file=sys.stderr)
                 continue
             self.left[name] = len(canvas)
             for tile in canvas.tiles():

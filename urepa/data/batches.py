@@ -26,9 +26,9 @@ from .order import Shuffle,Windows,batch_indices,few_classes,shuffled
 from .prepare import Pictures,Recipe,prepare,try_image
 from .sources import Item,Source,left_out
 from .store import Store
-from .teachers import TeacherLike,TokenShape,load_teacher,parse_teacher,teacher_about,teacher_fingerprint
+from .teachers import LastBlock,TeacherLike,load_teacher,parse_teacher,teacher_about,teacher_fingerprint
 from .tasks import Chance,condition_channels,draw_chance,hide,partners,task_of
-from .teachers import teacher_grid
+from .teachers import map_layers,split_layers,teacher_grid,tokens_and_maps,told_shape,vit_of
 
 # %% ../../nbs/data/15_batches.ipynb #9afa24a7
 def labels_shown(
@@ -53,6 +53,7 @@ class Draws(NamedTuple):
     chosen:Tensor|None=None # Which of the batch's tokens random pairs are made of, `[k]`
     latent:Tensor|None=None # Standard normal, with which latents are drawn from their moments, `[b c h w]`
     lots:Tensor|None=None # Uniform numbers, by which tokens of the aligned block are masked, `[b n]`
+    summary:Tensor|None=None # Standard normal, for the vector that is denoised beside the image, `[b d]`
 
 class Wanted(NamedTuple):
     "What is to be drawn for a step."
@@ -61,6 +62,7 @@ class Wanted(NamedTuple):
     tokens:int=0 # Tokens of an image, where random pairs are drawn from all of a batch; else 0
     latent:bool=False # Whether images are drawn from moments
     lots:int=0 # Tokens of the aligned block, where some are masked; else 0
+    summary:int=0 # Features of a vector that is denoised beside the image; 0 for none
 
 random_pairs = 256 # tokens that random pairs are made of
 
@@ -79,6 +81,7 @@ def draw_step(
     noise = torch.empty(shape, device=device)
     latent = torch.empty(shape, device=device) if wanted.latent else None
     lots = torch.empty(n, wanted.lots, device=device) if wanted.lots else None
+    summary = torch.empty(n, wanted.summary, device=device) if wanted.summary else None
     named = ((k, generator(*keys, image, device=device)) for k,image in enumerate(numbers))
     rows = named if keys else [(..., None)]
     for k,own in rows: # without a name all images at once
@@ -86,12 +89,13 @@ def draw_step(
         noise[k].normal_(generator=own)
         if wanted.latent: latent[k].normal_(generator=own)
         if wanted.lots: lots[k].uniform_(generator=own)
+        if wanted.summary: summary[k].normal_(generator=own)
     u,hidden,gap = shares.unbind(1)
     tokens,chosen = (batch_size or n)*wanted.tokens,None
     if tokens:
         whole = generator(*keys) if keys else None
         chosen = to_device(torch.randperm(tokens, generator=whole)[:random_pairs], device)
-    return Draws(u, noise, hidden<wanted.label_dropout, gap if wanted.gap else None, chosen, latent, lots)
+    return Draws(u, noise, hidden<wanted.label_dropout, gap if wanted.gap else None, chosen, latent, lots, summary)
 
 class Batch(NamedTuple):
     "What one step learns from, or one part of it."
@@ -100,6 +104,7 @@ class Batch(NamedTuple):
     z:Tensor|None # Teacher tokens, `[b n d]`, where tokens are read
     draws:Draws # What is random
     condition:Tensor|None=None # What a task tells the network of the images, `[b k h w]`
+    more:dict|None=None # What else the teacher says, where wanted: `maps` `[b layers n n]`, `summary` `[b d]`
 
 # %% ../../nbs/data/15_batches.ipynb #b40caedc
 def is_grey(
@@ -142,11 +147,20 @@ class FromImages:
             shape = 1 if grey else 3,*sides(self.size)
             made = load_teacher(align.teacher, config.run.seed, teacher_grid(self.size), shape)
             self.teacher = made.to(device)
-        channels = self.codec.channels*2 if self.codec.channels else 1 if grey else 3
+        wanted = len(align.map_blocks)
+        tensors = dict(moments=[None, [self.channels(grey), *sides(cells)]])
+        if self.teacher and config.model.summary_width: tensors['summary'] = [None, [vit_of(self.teacher).width]]
+        self.map_layers = map_layers(align.attention_layers, wanted, self.teacher) if wanted else ()
         self.meta = dict(codec=self.codec.about(), teacher=teacher_about(self.teacher, align.teacher),
-                         classes=source.classes, tensors=dict(moments=[None, [channels, *sides(cells)]]))
+                         classes=source.classes, tensors=tensors)
 
     def __len__(self): return self.source.length
+
+    def channels(self,
+        grey:bool, # Whether images have one channel
+    )->int:
+        "Of what stands for an image: means and deviations of latents, or colours."
+        return self.codec.channels*2 if self.codec.channels else 1 if grey else 3
 
     def open_inputs(self,
         folder:str, # As `task.inputs`
@@ -170,7 +184,7 @@ class FromImages:
 
     def read(self,
         index, # Which images, `[b]`
-        names:tuple|None=None, # `moments`, `label`, `tokens`; all by default
+        names:tuple|None=None, # `moments`, `label`, `tokens`, `maps`, `summary`; the first three by default
     )->dict: # name → tensor, first axis `b`
         "Read and encode images."
         numbers,out = [int(o) for o in index],{}
@@ -181,8 +195,23 @@ class FromImages:
         x = to_model(torch.stack(images).to(self.device))
         out['label'] = torch.tensor(labels)
         if names is None or 'moments' in names: out['moments'] = self.codec.pack(self.codec.encode(x))
-        if self.teacher and (names is None or 'tokens' in names): out['tokens'] = self.teacher(x).half()
+        if self.teacher and (names is None or {'tokens', 'summary'}&set(names)):
+            told = self.says(x, names or ())
+            out |= {k:v if k=='maps' else v.half() for k,v in told.items()} # as a store keeps them
         return out
+
+    def says(self,
+        x:Tensor, # Images in [−1, 1], `[b c h w]`
+        names:tuple, # Of what is wanted besides tokens: `maps`, `summary`
+    )->dict: # `tokens` and what else is wanted, first axis `b`
+        "What the teacher says of images, in one pass."
+        with LastBlock(self.teacher, 'summary' in names) as last:
+            if 'maps' in names: tokens,maps = tokens_and_maps(self.teacher, x, self.map_layers)
+            else: tokens = self.teacher(x)
+        told = dict(tokens=tokens)
+        if 'maps' in names: told['maps'] = maps
+        if 'summary' in names: told['summary'] = last.summary()
+        return told
 
     def tokens(self,
         packed:dict, # From `read`
@@ -233,7 +262,8 @@ def same_fact(
         alone = 1 in (len(given), len(held)) # one number for all channels
         a,b = np.broadcast_arrays(np.float64(given), np.float64(held)) if alone else (given, held)
         return len(a)==len(b) and np.array_equal(a, b)
-    if name=='align.teacher': return parse_teacher(given).vit==parse_teacher(held).vit
+    if name=='align.teacher':
+        return parse_teacher(given).vit==parse_teacher(held).vit and split_layers(given)[1]==split_layers(held)[1]
     return given==held
 
 def contradictions(
@@ -255,6 +285,16 @@ def contradictions(
     if config.align.reads_tokens and data.meta['teacher'] is None:
         yield (f'{data.name} holds no teacher tokens; prepare it with --teacher {config.align.teacher}, '
                'or train with --align.weight 0')
+    wanted,held = config.model.summary_width,data.meta['tensors'].get('summary')
+    if wanted and held is None:
+        yield (f"{data.name} holds no class tokens, which model.summary_width {wanted} denoises; prepare a store with "
+               '--summary, or let a teacher look at images: align.weight above 0, no data.store')
+    elif wanted and held[1]!=[wanted]:
+        yield (f'model.summary_width is {wanted}, and the class tokens of {data.name} have {held[1][0]} features; '
+               f'give {held[1][0]}')
+    if config.align.map_blocks and isinstance(data, Store):
+        yield (f'{data.name} holds tokens, and align.attention compares attention maps, which are never stored; '
+               'train from the images (--data.images), or leave align.attention out')
     if config.task.name=='pairs' and d.store and 'condition' not in data.meta['tensors']:
         yield f'{data.name} holds no inputs; prepare it with --inputs FOLDER, whose files are named like the images'
 
@@ -294,7 +334,8 @@ def open_data(
             'give a store (urepa prepare) with --data.store, or images with --data.images')
     data = FromImages(embedded_source(), config, device)
     visited = d.limit or len(data)
-    if not keep or config.task.teacher_sees=='input' or visited>len(data) or o.steps*o.batch_size<=visited: return data
+    looks = config.task.teacher_sees=='input' or config.align.map_blocks or config.model.summary_width
+    if not keep or looks or visited>len(data) or o.steps*o.batch_size<=visited: return data
     return embedded_store(visited, data.teacher, config.align.teacher, device)
 
 most_sampled = 4096 # shards whose labels are read, to tell whether a store is sorted
@@ -369,8 +410,8 @@ class TrainingData:
         self.order = Windows(self.starts(), window, seed) if window else Shuffle(self.n, seed)
         far = window and isinstance(self.data, Store) and self.data.far
         self.look_ahead = LookAhead(self.data, self.order, size) if far else None
-        told = self.data.meta['teacher']
-        self.teacher = TokenShape(told['width'], as_size(told['grid'])) if config.align.reads_tokens else None
+        told = self.data.meta['teacher'] # as from `teacher_about`
+        self.teacher = told_shape(told) if config.align.reads_tokens else None
         self.task = task_of(config.task)
         condition_channels(config.task, config.model.in_channels) # refuses images that the task is not made for
 
@@ -442,8 +483,10 @@ class TrainingData:
         part = slice(rank*size//world, (rank+1)*size//world)
         index = batch_indices(self.order, size, step)[part]
         names = self.token_names(step)
+        if names and o.align.map_blocks: names = *names, 'maps'
         stored = ('condition',) if self.task and self.task.stored else ()
         seen = o.task.teacher_sees=='input' and len(names)>0 # the teacher waits for the inputs
+        if o.model.summary_width: stored = *stored,'summary'
         rows = self.data.read(index, ('moments', 'label', *stored, *(() if seen else names)))
         y = rows['label'].clone()
         if self.shown is not None: y[~self.shown[index]] = o.model.n_classes
@@ -454,13 +497,17 @@ class TrainingData:
         draws = self.draw(index, step, latent=moments.dtype!=torch.uint8)
         x = draw_latents(moments, draws.latent, self.config.data.scale, self.config.data.bias)
         y,draws = to_device(y, self.device),draws._replace(latent=None)
-        if not self.task: return Batch(x, y, z, draws)
+        more = {k:to_device(rows[k], self.device).float() for k in ('maps', 'summary') if k in rows} or None
+        if not self.task: return Batch(x, y, z, draws, more=more)
         keys,task = (o.run.seed, 'task', step),self.task
         chance = draw_chance(x.shape, keys, index, noise=task.noisy, dropout=o.task.dropout, device=self.device)
         condition = self.condition(x, chance, rows.get('condition'))
-        if seen: z = self.data.teacher(task.picture(condition, x.shape[1])).float()
+        if seen:
+            told = self.data.says(task.picture(condition, x.shape[1]), names)
+            z = told.pop('tokens').float()
+            more = told or None
         y = y.masked_fill(chance.hidden, o.model.n_classes)
-        return Batch(x, y, z, draws, hide(condition, chance.hidden))
+        return Batch(x, y, z, draws, hide(condition, chance.hidden), more)
 
     def condition(self,
         x:Tensor, # Clean images, `[b c h w]`

@@ -33,7 +33,7 @@ from .sources import Item,Source,check_label
 from .tasks import partners
 from .texts import TextEncoder
 from .store import Store,basis_name,components_kept,finish_store,fit_basis,pack_tokens,shard_paths,write_shard
-from .teachers import TeacherLike,load_teacher,teacher_about,teacher_grid
+from .teachers import LastBlock,TeacherLike,load_teacher,teacher_about,teacher_grid
 from ..processes import Processes
 from ..tensors import save_tensors
 from ..tokens import colour_maps
@@ -57,6 +57,7 @@ class Recipe:
     tiled: bool = False # Encode in pieces, for large images
     text_encoder: str = '' # Folder of a diffusers pipeline whose text encoders keep the captions, too
     inputs: str = '' # Folder of images named like these, from which they are to be restored
+    summary: bool = False # Keep the teacher's class token of every image, too
 
     def __post_init__(self): # a square is one number, and JSON has lists
         for name in ('image_size', 'grid'): object.__setattr__(self, name, as_size(getattr(self, name)))
@@ -90,6 +91,8 @@ class Encoder:
             shape = 1 if r.grey else 3,*sides(r.image_size)
             grid = r.grid or teacher_grid(r.image_size)
             self.teacher = load_teacher(r.teacher, grid=grid, shape=shape).to(device)
+        require(self.teacher is not None or not r.summary, 'a class token is to be kept and no teacher makes one; '
+                'give teacher, or leave summary out')
         self.texts = TextEncoder(r.text_encoder, device, self.dtype) if r.text_encoder else None
 
     def teacher_tokens(self,
@@ -113,7 +116,10 @@ class Encoder:
         remedy = 'compute in float32'
         require(finite, f'the codec {self.recipe.codec} gives numbers that half precision cannot hold; {remedy}')
         kept = dict(moments=moments)
-        if self.teacher is not None: kept |= pack_tokens(self.teacher_tokens(images), self.recipe.tokens, self.basis)
+        if self.teacher is None: return {k:v.cpu() for k,v in kept.items()}
+        with LastBlock(self.teacher, self.recipe.summary) as last: tokens = self.teacher_tokens(images)
+        kept |= pack_tokens(tokens, self.recipe.tokens, self.basis)
+        if self.recipe.summary: kept['summary'] = last.summary().half()
         return {k:v.cpu() for k,v in kept.items()}
 
     def encode_texts(self,
@@ -377,7 +383,7 @@ def check_plan(
     path = out/'plan.json'
     if path.exists():
         standing = read_json(path)
-        made = dict(order='source', seed=planned['recipe']['seed'], text_encoder='', inputs='') # by an older urepa
+        made = dict(order='source', seed=planned['recipe']['seed'], text_encoder='', inputs='', summary=False) # older
         compare_plans(out, dict(standing, recipe=made|standing['recipe']), planned)
     write_json(path, planned)
 
@@ -444,7 +450,8 @@ def check_space(
     wanted = f'{out} needs {need/1e9:,.1f} GB for {source.length:,} images and the disk has {(free+done)/1e9:,.1f} GB'
     remedy = 'free some space, choose another folder, or keep less (tokens int8, pca64)'
     require(need-done<=free, f'{wanted}; {remedy}')
-    if show: print(f'{source.length:,} images, {need/1e9:,.2f} GB in all, {free/1e9:,.0f} GB free', file=sys.stderr)
+    size = f'{need/1e9:,.1f} GB' if need>=1e9 else f'{need/1e6:,.1f} MB'
+    if show: print(f'{source.length:,} images, {size} in all, {free/1e9:,.0f} GB free', file=sys.stderr)
 
 def write_basis(
     source:Source, # Where images come from

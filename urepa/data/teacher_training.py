@@ -163,7 +163,7 @@ def fit_teacher(
             loss.backward()
             nn.utils.clip_grad_norm_(params, 1.)
             opt.step()
-            if step%50==0: bar.set_postfix(loss=f'{loss.item():.3f}')
+            if step%50==0: bar.set_postfix(loss=f'{loss.item():.3f}', refresh=False)
     return vit.eval(),heads.eval()
 
 # %% ../../nbs/data/16_teacher_training.ipynb #00000011

@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['normalisations', 'patches', 'kinds', 'default_kind', 'families', 'before_norm', 'TeacherLike', 'TokenShape',
            'vit_grid', 'Teacher', 'fit_proportions', 'conv_stem', 'small_vit', 'random_teacher', 'RawPatches',
-           'patches_of', 'teacher_path', 'TeacherName', 'parse_teacher', 'embedded_teacher', 'read_teacher',
-           'own_teacher', 'teacher_grid', 'load_teacher', 'timm_vit', 'patch_side', 'token_shape', 'family_norm',
-           'chosen_norm', 'read_weights', 'fill_weights', 'takes_final_norm', 'check_tokens', 'timm_teacher',
-           'teacher_fingerprint', 'teacher_about']
+           'patches_of', 'teacher_path', 'check_layers', 'LayersOf', 'TeacherName', 'split_layers', 'parse_teacher',
+           'embedded_teacher', 'read_teacher', 'own_teacher', 'teacher_grid', 'teacher_of_file', 'load_teacher',
+           'timm_vit', 'patch_side', 'token_shape', 'family_norm', 'chosen_norm', 'read_weights', 'fill_weights',
+           'takes_final_norm', 'check_tokens', 'timm_teacher', 'teacher_fingerprint', 'told_shape', 'teacher_about',
+           'AttentionCalls', 'AttentionMaps', 'vit_of', 'map_layers', 'tokens_and_maps', 'LastBlock']
 
 # %% ../../nbs/data/12_teachers.ipynb #4bc41038
-import functools,hashlib,re,sys
+import functools,hashlib,math,re,sys
 from pathlib import Path
 from typing import NamedTuple,Protocol
 import timm,torch
@@ -21,10 +22,11 @@ from safetensors.torch import load_file
 from timm.data import resolve_model_data_config
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor,nn
-from ..core import UserError,as_size,asset,divides,nearest,require,sides,size_words
+from torch.overrides import TorchFunctionMode
+from ..core import UserError,as_size,asset,divides,nearest,own_function,require,sha256,sides,size_words
 from ..machine import seeded
 from ..tensors import fingerprint
-from ..tokens import grid_side,to_tokens
+from ..tokens import attention_map,grid_side,to_tokens
 
 # %% ../../nbs/data/12_teachers.ipynb #14a7ed67
 class TeacherLike(Protocol):
@@ -40,8 +42,9 @@ class TeacherLike(Protocol):
 
 class TokenShape(NamedTuple):
     "What a projector has to know of a teacher's tokens."
-    width:int # Features of a token
+    width:int # Features of a token, of all its layers together
     grid:int|tuple # Tokens per side, or rows and columns
+    layers:int=1 # Of the teacher, whose tokens stand side by side in one
 
 # %% ../../nbs/data/12_teachers.ipynb #9585376d
 def vit_grid(
@@ -192,6 +195,49 @@ def teacher_path(
     "Where the embedded weights of that kind lie."
     return asset('weights')/f'teacher_{kind}.safetensors'
 
+# %% ../../nbs/data/12_teachers.ipynb #52ea9088
+def check_layers(
+    layers:tuple, # Counted from 1
+    depth:int, # Blocks of the teacher
+):
+    "`UserError` unless a teacher has these layers."
+    known = all(1<=o<=depth for o in layers) and len(set(layers))==len(layers)
+    require(known, f'layers {", ".join(map(str, layers))} of a teacher of {depth} blocks; give different ones from 1 '
+            f'to {depth}, such as NAME#{max(1, depth//2)},{depth}')
+
+class LayersOf(nn.Module):
+    "The tokens of several layers of a teacher, side by side."
+    def __init__(self,
+        teacher:Teacher, # Whose layers are read
+        layers:tuple, # Counted from 1
+    ):
+        super().__init__()
+        require(isinstance(teacher, Teacher), f'a {type(teacher).__name__} has no layers to choose from; '
+                'leave out what stands behind the # of its name')
+        check_layers(layers, teacher.depth)
+        self.teacher = teacher
+        self.layers = tuple(layers)
+        self.width = len(layers)*teacher.width # features of a token
+        self.grid = teacher.grid
+        self.mode = teacher.mode
+        self.final_norm = teacher.final_norm
+        self.eval()
+
+    def train(self, mode=True):
+        "Stay in evaluation mode."
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self,
+        images:Tensor, # float in [−1, 1], `[b c h w]`
+    )->Tensor: # `[b n layers*d]`
+        "What the blocks of a student are aligned with."
+        vit = self.teacher.vit
+        options = dict(indices=[o-1 for o in self.layers], norm=self.final_norm, output_fmt='NLC')
+        found = vit.forward_intermediates(self.teacher.preprocess(images), intermediates_only=True, **options)
+        if self.final_norm and isinstance(vit.norm, nn.Identity): found = [vit.fc_norm(o) for o in found]
+        return torch.cat([found[sorted(self.layers).index(o)] for o in self.layers], -1)
+
 # %% ../../nbs/data/12_teachers.ipynb #e4fce528
 normalisations = dict(
     imagenet=((.485, .456, .406), (.229, .224, .225)),
@@ -204,10 +250,20 @@ class TeacherName(NamedTuple):
     file:str='' # Of weights
     norm:str='' # A key of `normalisations`, where it was named
 
+def split_layers(
+    name:str, # Any of the names below, perhaps with `#4,8` behind it
+)->tuple: # The name alone, and layers counted from 1; none where the teacher's own tokens are meant
+    "A teacher's name, and the layers that are asked for."
+    front,mark,layers = name.rpartition('#')
+    if not mark or not re.fullmatch(r'[1-9]\d*(,[1-9]\d*)*', layers): return name,()
+    return front,tuple(map(int, layers.split(',')))
+
 def parse_teacher(
     name:str, # `NAME`, `NAME@FILE`, either with `+imagenet`, `+half` or `+clip`
 )->TeacherName:
-    "The parts of a teacher's name."
+    "The parts of a teacher's name, but for its layers."
+    name = split_layers(name)[0]
+    if name.endswith('.py'): return TeacherName(name)
     front,plus,norm = name.rpartition('+')
     rest,norm = (front, norm) if plus and norm in normalisations else (name, '')
     vit,_,file = rest.partition('@')
@@ -266,6 +322,24 @@ def teacher_grid(
     "The grid of a teacher whose size can be chosen: a sixteenth of the image's sides, as in REPA."
     return as_size([max(1, o//16) for o in sides(pixels)])
 
+def teacher_of_file(
+    path:str|Path, # A Python file that defines `teacher(grid, shape)`; it is run
+    grid:int|tuple, # Tokens per side, or rows and columns, that are asked for
+    shape:tuple, # Of the images: channels, height, width
+)->nn.Module: # As `TeacherLike`, frozen; its `code` names the file's text
+    "A teacher that a user's file makes."
+    print(f'{path} is executed: it makes the teacher', file=sys.stderr)
+    made = own_function(path, 'teacher(grid, shape)', 'a module with width and grid')(grid, shape)
+    fits = isinstance(made, nn.Module) and hasattr(made, 'width') and hasattr(made, 'grid')
+    require(fits, f'teacher of {path} returns a {type(made).__name__}; '
+            'return an nn.Module with width, features of a token, and grid, tokens per side')
+    made.eval().requires_grad_(False)
+    found,expected = list(made(torch.zeros(1, *shape)).shape),[1, math.prod(sides(made.grid)), made.width]
+    require(found==expected, f'teacher of {path} turns an image into {found}; '
+            f'its grid and width say {expected}: [images, tokens, width], without class tokens')
+    made.code = sha256(path)[:16]
+    return made
+
 def load_teacher(
     name:str, # The config's `align.teacher`
     seed:int=0, # Names the weights of `'random'`
@@ -273,14 +347,17 @@ def load_teacher(
     shape:tuple=(1, 32, 32), # Of the images, for the others: channels, height, width
 )->TeacherLike: # A `Teacher` or `RawPatches`
     "A teacher by name."
+    bare,layers = split_layers(name)
+    if layers: return LayersOf(load_teacher(bare, seed, grid, shape), layers)
     size = shape[1:]
     own = dict(embedded=lambda: embedded_teacher(size=size), random=lambda: random_teacher(seed, size),
                pixels=lambda: patches_of(shape))
     own |= {f'embedded-{o}':functools.partial(embedded_teacher, o, size) for o in kinds}
     if name in own: return own[name]()
+    if name.endswith('.py'): return teacher_of_file(name, grid, shape)
     if parse_teacher(name).vit=='own': return own_teacher(parse_teacher(name).file)
     known = '@' in name or ':' in name or timm.is_model(parse_teacher(name).vit.split('.')[0])
-    remedy = 'or give a ViT of timm, as NAME or as NAME@FILE with a file of weights'
+    remedy = 'or give a ViT of timm, as NAME or as NAME@FILE with a file of weights, or a Python file of your own'
     require(known, f'unknown teacher {name!r}: {nearest(name, own)}; {remedy}')
     return timm_teacher(name, grid)
 
@@ -314,10 +391,14 @@ def token_shape(
     shape:tuple=(1, 32, 32), # Of the images, for the others: channels, height, width
 )->TokenShape:
     "What a teacher's tokens are like, from its architecture alone."
-    if name in ('random', 'pixels') or name.split('-')[0]=='embedded' or parse_teacher(name).vit=='own':
+    bare,layers = split_layers(name)
+    small = bare in ('random', 'pixels') or bare.split('-')[0]=='embedded' or parse_teacher(bare).vit=='own'
+    if small or bare.endswith('.py'):
         teacher = load_teacher(name, shape=shape)
-        return TokenShape(teacher.width, teacher.grid)
-    with torch.device('meta'): return TokenShape(timm_vit(parse_teacher(name).vit).embed_dim, grid)
+        return TokenShape(teacher.width, teacher.grid, len(layers) or 1)
+    with torch.device('meta'): vit = timm_vit(parse_teacher(name).vit)
+    check_layers(layers, len(vit.blocks))
+    return TokenShape(vit.embed_dim*max(1, len(layers)), grid, len(layers) or 1)
 
 # %% ../../nbs/data/12_teachers.ipynb #0c235982
 families = dict( # words in the names of files → how their images are normalised
@@ -436,14 +517,112 @@ def teacher_fingerprint(
     "A name for the function that a teacher computes."
     kind = type(teacher).__name__, teacher.width, teacher.grid, getattr(teacher, 'mode', '')
     if not getattr(teacher, 'final_norm', True): kind = *kind, 'before the final norm'
+    if hasattr(teacher, 'layers'): kind = *kind, teacher.layers
+    if hasattr(teacher, 'code'): kind = *kind, teacher.code # what a file of one's own does stands in the file
     return hashlib.sha256(repr((*kind, fingerprint(teacher.state_dict()))).encode()).hexdigest()[:16]
+
+def told_shape(
+    about:dict, # From `teacher_about`, perhaps through JSON
+)->TokenShape:
+    "What tokens are like, as a store tells it."
+    return TokenShape(about['width'], as_size(about['grid']), len(about.get('layers', '1')))
 
 def teacher_about(
     teacher:TeacherLike|None, # Any teacher
     name:str, # The config's `align.teacher`
-)->dict|None: # `name`, `width`, `grid`, `fingerprint`, and `final_norm` where the teacher has one
+)->dict|None: # `name`, `width`, `grid`, `fingerprint`, and `final_norm` and `layers` where the teacher has them
     "What a store and a run say of a teacher."
     if teacher is None: return None
     about = dict(name=name, width=teacher.width, grid=teacher.grid, fingerprint=teacher_fingerprint(teacher))
     if hasattr(teacher, 'final_norm'): about['final_norm'] = teacher.final_norm
+    if hasattr(teacher, 'layers'): about['layers'] = list(teacher.layers)
     return about
+
+# %% ../../nbs/data/12_teachers.ipynb #da80a561
+class AttentionCalls(TorchFunctionMode):
+    "Inside a `with`: `note` is told of every call of attention, in running order."
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        "Let every function run."
+        if func is F.scaled_dot_product_attention: self.note(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+class AttentionMaps(AttentionCalls):
+    "Keeps the attention maps of some layers."
+    def __init__(self,
+        layers:tuple, # Counted from 1
+        tokens:int, # Of the image's grid; what stands in front of them is left out
+    ):
+        super().__init__()
+        self.layers = layers
+        self.tokens = tokens
+        self.calls = 0
+        self.found = {}
+
+    def note(self, query, key, *args, **kwargs):
+        "What PyTorch's function is given."
+        self.calls += 1
+        if self.calls in self.layers:
+            self.found[self.calls] = attention_map(query, key, prefix=query.shape[2]-self.tokens)
+
+def vit_of(
+    teacher:nn.Module, # A `Teacher`, or layers of one
+)->Teacher:
+    "The teacher that has blocks."
+    inner = teacher.teacher if isinstance(teacher, LayersOf) else teacher
+    require(isinstance(inner, Teacher), f'a {type(inner).__name__} is no ViT, so it has no attention maps and no '
+            'class token; give another teacher')
+    return inner
+
+def map_layers(
+    layers:int|tuple, # Counted from 1; 0 means the last ones
+    count:int, # How many are wanted
+    teacher:nn.Module, # A `Teacher`, or layers of one
+)->tuple: # Counted from 1
+    "The layers whose attention maps are compared."
+    depth = vit_of(teacher).depth
+    chosen = layers if isinstance(layers, tuple) else (layers,)
+    if chosen==(0,): chosen = tuple(range(max(1, depth-count+1), depth+1))
+    require(len(chosen)==count, f'{len(chosen)} layers of the teacher for the attention maps of {count} blocks; '
+            'give as many, or 0 for the last ones')
+    check_layers(tuple(dict.fromkeys(chosen)), depth)
+    return chosen
+
+@torch.no_grad()
+def tokens_and_maps(
+    teacher:nn.Module, # A `Teacher`, or layers of one
+    images:Tensor, # float in [−1, 1], `[b c h w]`
+    layers:tuple, # Counted from 1
+)->tuple: # Tokens `[b n d]`, and maps `[b layers n n]`
+    "What a teacher says of images, and whom its tokens attend to."
+    rows,columns = sides(teacher.grid)
+    with AttentionMaps(layers, rows*columns) as watch: tokens = teacher(images)
+    require(watch.calls==vit_of(teacher).depth, 'this teacher computes attention step by step, where it cannot be '
+            'watched; a ViT of timm does so unless it was made after timm.layers.set_fused_attn(True)')
+    return tokens,torch.stack([watch.found[o] for o in layers], 1)
+
+# %% ../../nbs/data/12_teachers.ipynb #14015a91
+class LastBlock:
+    "Inside a `with`: what the last block of a teacher puts out."
+    def __init__(self,
+        teacher:nn.Module, # A `Teacher`, or layers of one
+        on:bool=True, # Whether to listen at all
+    ):
+        self.vit = vit_of(teacher).vit if on else None
+        self.handle = self.kept = None
+
+    def __enter__(self):
+        def keep(module, inputs, output): self.kept = output
+        if self.vit is not None: self.handle = self.vit.blocks[-1].register_forward_hook(keep)
+        return self
+
+    def __exit__(self, *args):
+        if self.handle is not None: self.handle.remove()
+
+    @torch.no_grad()
+    def summary(self)->Tensor: # `[b d]`
+        "The class token of every image, or the mean of its tokens."
+        vit,tokens = self.vit,self.kept
+        pooled = getattr(vit, 'cls_token', None) is None
+        tokens = tokens[:,vit.num_prefix_tokens:] if pooled else tokens[:,:1]
+        tokens = vit.fc_norm(tokens) if isinstance(vit.norm, nn.Identity) else vit.norm(tokens)
+        return tokens.mean(1)

@@ -4,10 +4,14 @@
 
 # %% auto #0
 __all__ = ['check_interval', 'early_guided', 'guided', 'image_generators', 'image_noise', 'row_batches', 'guided_in_rows',
-           'picked', 'image_bar', 'check_labels', 'sample']
+           'picked', 'Joined', 'state_shape', 'in_rows', 'summary_width', 'image_bar', 'check_labels', 'Batch', 'Asked',
+           'ask', 'draw_batch', 'times_of', 'sample']
 
 # %% ../../nbs/flow/32_sample.ipynb #162781e6
+from collections.abc import Callable
 from contextlib import nullcontext
+from typing import NamedTuple
+import math
 import torch
 from torch import Tensor,nn
 from ..core import require,sides
@@ -131,6 +135,61 @@ def picked(
     empty = torch.zeros_like(values[0])
     return torch.stack([empty if i is None else values[i] for i in numbers]).to(device)
 
+# %% ../../nbs/flow/32_sample.ipynb #fbf2adb3
+class Joined(nn.Module):
+    "A network that denoises a vector beside the image, as a function of both in one row of numbers."
+    def __init__(self,
+        net:nn.Module, # `net(x, t, y, summary)` gives two answers
+    ):
+        super().__init__()
+        self.net = net
+        self.config = net.config
+        self.shape = net.config.in_channels,*sides(net.config.image_size)
+        self.numbers = math.prod(self.shape) # of an image
+        self.row = self.numbers+net.config.summary_width
+
+    def image(self,
+        rows:Tensor, # `[b row]`
+    )->Tensor: # `[b c h w]`
+        "What stands first."
+        return rows[:,:self.numbers].unflatten(1, self.shape)
+
+    def forward(self,
+        rows:Tensor, # `[b row]`
+        t:Tensor, # Times, `[b]`
+        y:Tensor, # Labels, `[b]`
+    )->Tensor: # `[b row]`
+        "Both answers."
+        return torch.cat([o.flatten(1) for o in self.net(self.image(rows), t, y, rows[:,self.numbers:])], 1)
+
+def state_shape(
+    config, # Of a network
+)->tuple: # `(c, h, w)`, or `(row,)` where a vector is drawn with the image
+    "What a solver moves, for one image."
+    image = config.in_channels,*sides(config.image_size)
+    told = getattr(config, 'summary_width', 0)
+    return (math.prod(image)+told,) if told else image
+
+def in_rows(
+    net, # As for `sample`
+    weak=None, # As for `sample`
+    alone:bool=True, # Neither condition, noise nor early guidance came, which know the image alone
+)->tuple: # Both, as functions of rows where the network denoises a vector, too
+    "Networks as solvers call them."
+    told = summary_width(net)
+    if not told: return net,weak
+    require(alone, 'this network draws a vector with the image, so it takes no condition, no noise of the image alone '
+            'and no early guidance; leave out condition, start and early_guidance')
+    require(weak is None or summary_width(weak)==told, 'a network that draws a vector with the image is guided by its '
+            'own kind; give weak such a network')
+    return Joined(net),None if weak is None else Joined(weak)
+
+def summary_width(
+    net, # Any
+)->int: # 0 for none
+    "Features of the vector that a network denoises beside the image."
+    return getattr(getattr(net, 'config', None), 'summary_width', 0)
+
 # %% ../../nbs/flow/32_sample.ipynb #6090d7f7
 def image_bar(
     count:int, # Images that are drawn in all
@@ -151,6 +210,86 @@ def check_labels(
     low,high = labels.min().item(),labels.max().item()
     require(0<=low and high<=n_classes, f'label {low if low<0 else high} is out of range; '
             f'give 0 to {n_classes-1}, or {n_classes} for none')
+
+class Batch(NamedTuple):
+    "Images in work at once; a row without an image has the null label and noise 0."
+    labels:Tensor # int64 `[b]`
+    begin:Tensor # What the solver starts from, `[b c h w]`
+    noise:Callable # `noise()`: fresh noise, `[b c h w]`
+    condition:Tensor|None # `[b k h w]`
+    held:list # Whether a row holds an image
+
+class Asked(NamedTuple):
+    "What is asked for, an entry for each image."
+    labels:Tensor # int64 `[n]`
+    generators:list # Of its noise
+    condition:Tensor|None # `[n k h w]`
+    start:Tensor|None # Noise to begin with, `[n c h w]`
+
+    def batch(self,
+        numbers:Tensor, # Entries that the rows hold; a number outside of the list stands for none
+        config, # Of the network
+        device:torch.device, # Where the batch is needed
+        dtype:torch.dtype, # Of noise and state
+    )->Batch:
+        "The images of some rows."
+        mine = [i if 0<=i<len(self.labels) else None for i in numbers.tolist()]
+        y = torch.tensor([config.n_classes if i is None else self.labels[i] for i in mine], device=device)
+        shape = state_shape(config)
+        noise = image_noise([None if i is None else self.generators[i] for i in mine], shape, device, dtype)
+        condition = None if self.condition is None else picked(self.condition, mine, device)
+        begin = noise() if self.start is None else picked(self.start, mine, device).to(dtype)
+        return Batch(labels=y, begin=begin, noise=noise, condition=condition, held=[i is not None for i in mine])
+
+def ask(
+    config, # Of the network
+    labels, # As for `sample`
+    first:int=0, # As for `sample`
+    seed:int=0, # As for `sample`
+    generators:list|None=None, # As for `sample`
+    condition:Tensor|None=None, # As for `sample`
+    start:Tensor|None=None, # As for `sample`
+)->Asked:
+    "What `sample` is asked for; `UserError` where it cannot be drawn."
+    labels = torch.as_tensor(labels)
+    check_labels(labels, config.n_classes)
+    for told in (condition, start):
+        require(told is None or len(told)==len(labels),
+                f'{len(labels)} labels and {0 if told is None else len(told)} conditions or noises; give one each')
+    if generators is None: generators = image_generators(seed, range(first, first+len(labels)))
+    return Asked(labels, generators, condition, start)
+
+def draw_batch(
+    net:nn.Module, # As for `sample`
+    batch:Batch,
+    solver, # As for `sample`
+    times:Tensor, # Of the solver, from 1 down to 0
+    *,
+    flow:Flow, # As for `sample`
+    rows:int, # As for `sample`
+    decode, # As for `sample`
+    bar, # Moved by the number of images at every step
+    **guidance, # For `guided`
+)->Tensor: # Float32 on the CPU, `[n c h w]`
+    "The images of a batch."
+    predicted = flow.as_velocity(guided_in_rows(net, batch.labels, rows, batch.condition, **guidance))
+    images,dtype = sum(batch.held),batch.begin.dtype
+    def velocity(x, t): return predicted(x.float(), t.float()).to(dtype)
+    def moved(x, t): bar.update(images)
+    x = solver(velocity, batch.begin*flow.noise_scale, times, path=flow.curve, noise=batch.noise, callback=moved)
+    if isinstance(net, Joined): x = net.image(x)
+    parts = [decode(o) if decode else o for o in x.float().split(rows)]
+    return torch.cat([o.float().cpu() for o in parts])[batch.held]
+
+def times_of(
+    solver, # As for `sample`
+    steps:int, # As for `sample`
+    last_step:float|None, # As for `sample`
+    spacing, # As for `sample`
+)->Tensor: # `[steps+1]`
+    "The times of a solver, which may say itself where its last step starts."
+    if last_step is None: last_step = getattr(getattr(solver, 'func', solver), 'last_step', 0.)
+    return solver_times(steps, last_step, spacing)
 
 # %% ../../nbs/flow/32_sample.ipynb #fd381e84
 @torch.inference_mode()
@@ -181,31 +320,15 @@ def sample(
     start:Tensor|None=None, # Noise to begin with, `[n c h w]`; each image's generator draws it by default
 )->Tensor: # Images (or latents), float32 on the CPU, `[n c h w]`
     "Draw images; image `first+i` depends on the seed, its number and its label alone."
-    labels,config = torch.as_tensor(labels),net.config
-    check_labels(labels, config.n_classes)
-    device = next(net.parameters(), labels).device
-    shape = config.in_channels,*sides(config.image_size)
-    if last_step is None: last_step = getattr(getattr(solver, 'func', solver), 'last_step', 0.)
-    times = solver_times(steps, last_step, spacing)
-    for told in (condition, start):
-        require(told is None or len(told)==len(labels),
-                f'{len(labels)} labels and {0 if told is None else len(told)} conditions or noises; give one each')
-    if generators is None: generators = image_generators(seed, range(first, first+len(labels)))
-    bar = image_bar(len(labels), steps, show=progress) if isinstance(progress, bool) else nullcontext(progress)
+    net,weak = in_rows(net, weak, alone=condition is None and start is None and early_guidance==1)
+    asked = ask(net.config, labels, first, seed=seed, generators=generators, condition=condition, start=start)
+    n,device = len(asked.labels),next(net.parameters(), asked.labels).device
+    guide = dict(guidance=guidance, interval=interval, early_guidance=early_guidance, early_interval=early_interval)
+    how = dict(times=times_of(solver, steps, last_step, spacing), flow=flow, rows=rows, decode=decode, weak=weak)
+    bar = image_bar(n, steps, show=progress) if isinstance(progress, bool) else nullcontext(progress)
     images = []
     with bar as bar, torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
-        for numbers in row_batches(first, len(labels), rows, batch_size):
-            mine = [i if 0<=i<len(labels) else None for i in (numbers-first).tolist()] # None where a row holds no image
-            held = [i is not None for i in mine]
-            y = torch.tensor([config.n_classes if i is None else labels[i] for i in mine], device=device)
-            noise = image_noise([None if i is None else generators[i] for i in mine], shape, device, dtype)
-            seen = None if condition is None else picked(condition, mine, device)
-            begin = noise() if start is None else picked(start, mine, device).to(dtype)
-            answer = guided_in_rows(net, y, rows, seen, guidance=guidance, interval=interval, weak=weak,
-                                    early_guidance=early_guidance, early_interval=early_interval)
-            velocity = flow.as_velocity(answer)
-            x = solver(lambda x, t: velocity(x.float(), t.float()).to(dtype), begin*flow.noise_scale, times,
-                       path=flow.curve, noise=noise, callback=lambda x, t: bar.update(sum(held))).float()
-            x = torch.cat([(decode(o) if decode else o).float().cpu() for o in x.split(rows)])
-            images.append(x[held])
+        for numbers in row_batches(first, n, rows, batch_size):
+            batch = asked.batch(numbers-first, net.config, device, dtype)
+            images.append(draw_batch(net, batch, solver, bar=bar, **how, **guide))
     return torch.cat(images)

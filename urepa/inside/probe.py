@@ -13,11 +13,10 @@ import torch
 from safetensors import safe_open
 from torch import Tensor,nn
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 from ..align.depth import block_batches,block_numbers,block_stage,is_teacher,listed,probe_blocks
 from ..core import COLORS,require,sha256,sides
 from ..data.images import fashion,to_model
-from ..data.teachers import load_teacher,teacher_path
+from ..data.teachers import AttentionCalls,load_teacher,teacher_path
 from ..flow.paths import Flow
 from ..nets.adapted import adapt
 from ..nets.places import find_prefix
@@ -207,7 +206,7 @@ def attention_reach(
     shares = similar.softmax(-1)
     return (shares*grid_distances(grid).to(q)).sum(-1).mean((0, 2))
 
-class WatchAttention(TorchFunctionMode):
+class WatchAttention(AttentionCalls):
     "Inside a `with`: the reach of every call of attention, in running order."
     def __init__(self,
         size:tuple=(1, 1), # Rows and columns of the images, or anything of their proportions
@@ -215,11 +214,6 @@ class WatchAttention(TorchFunctionMode):
         super().__init__()
         self.size = size
         self.reaches = []
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        "Let every function run; note the queries and keys of attention."
-        if func is F.scaled_dot_product_attention: self.note(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
 
     def note(self, query, key, value, attn_mask=None, dropout_p=0., is_causal=False, scale=None, **_):
         "What PyTorch's function is given."

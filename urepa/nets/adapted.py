@@ -159,7 +159,8 @@ def adapt(
 
 # %% ../../nbs/nets/24_adapted.ipynb #a0048b1b
 plain_only = ('skips', 'rope', 'swiglu', 'qk_norm', 'early_block', 'scale', 'attention', 'block_kind', 'skip_from',
-    'skip_join', 'shared_condition', 'norm', 'patch_bottleneck', 'class_tokens', 'class_block') # choices of a `UNet`
+    'skip_join', 'shared_condition', 'norm', 'patch_bottleneck', 'class_tokens', 'class_block',
+    'summary_width') # choices of a `UNet`
 
 def unet2d_sizes(
     model:Model, # Of a config

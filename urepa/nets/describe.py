@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['count_parameters', 'count_macs', 'draw_unet', 'all_parameters', 'meta_tensor', 'part_row', 'on_meta', 'level_names',
-           'unet_rows', 'whole_row', 'describe', 'macs_in_words', 'summary', 'teacher_cost']
+           'head_row', 'tokens_beside', 'summary_rows', 'unet_rows', 'whole_row', 'describe', 'block_words',
+           'macs_in_words', 'summary', 'teacher_cost']
 
 # %% ../../nbs/nets/22_describe.ipynb #b9ec247c
 import copy,math
@@ -14,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..config import Model
 from ..core import COLORS,sides,size_words
 from ..data.teachers import Teacher,timm_vit
-from .unet import UNet
+from .unet import Level,UNet
 
 # %% ../../nbs/nets/22_describe.ipynb #9422ae81
 def count_parameters(
@@ -106,6 +107,32 @@ def level_names(
     sides = [f'encoder {k+1}' for k in range(centre)],[f'decoder {k+1}' for k in range(centre)[::-1]]
     return [*sides[0], 'middle', *sides[1]]
 
+def head_row(
+    part:str, # Its name
+    head:nn.Module, # A final layer, on the meta device
+    level:Level, # Whose tokens it reads
+)->dict: # As from `part_row`
+    "What a layer that answers holds and multiplies."
+    tokens = meta_tensor(math.prod(sides(level.grid)), level.width)
+    return part_row(part, level.grid, lambda: head(tokens, meta_tensor(level.width), level.grid), head)
+
+def tokens_beside(
+    net:UNet, # Any
+)->int:
+    "How many tokens without a place pass through a network."
+    return (0 if net.class_positions is None else net.class_positions.shape[1])+(net.summary_in is not None)
+
+def summary_rows(
+    net:UNet, # On the meta device
+)->list[dict]: # As from `part_row`; empty without such a token
+    "What the token of a vector beside the image holds and multiplies, on its way in and out."
+    if net.summary_in is None: return []
+    width = net.levels[-1].width
+    def told():
+        net.summary_in(meta_tensor(net.config.summary_width))
+        net.summary_out(meta_tensor(1, width), meta_tensor(width), 1)
+    return [part_row('class token', 1, told, net.summary_in, net.summary_out)]
+
 def unet_rows(
     net:UNet, # On the meta device
 )->list[dict]: # As from `part_row`, in running order
@@ -120,7 +147,7 @@ def unet_rows(
     rows[0]['parameters'] += net.positions.numel()
     held = net.class_positions
     if held is not None: rows[0]['parameters'] += held.numel()
-    def labels(block): return 0 if held is None or block<net.class_start else held.shape[1]
+    def labels(block): return tokens_beside(net) if net.has_beside and block>=net.class_start else 0
     first,ways = 1,len(net.downs)
     for k,(name,level,stage) in enumerate(zip(level_names(net), net.levels, net.stages)):
         if ways and k>net.centre:
@@ -142,12 +169,8 @@ def unet_rows(
             down,inner = net.downs[k],net.levels[k+1]
             name,run = f'down {k+1}' if ways>1 else 'down',lambda: down(tokens(level), level.grid)
             rows.append(part_row(name, inner.grid, run, down))
-    if net.early is not None:
-        early = net.levels[net.level_of(net.early_index)]
-        head = lambda: net.early(tokens(early), vector(early), early.grid)
-        rows.append(part_row('early head', early.grid, head, net.early))
-    last = net.levels[-1]
-    rows.append(part_row('final', grids[0], lambda: net.final(tokens(last), vector(last), grids[0]), net.final))
+    if net.early is not None: rows.append(head_row('early head', net.early, net.levels[net.level_of(net.early_index)]))
+    rows += [*summary_rows(net), head_row('final', net.final, net.levels[-1])]
     return [o for o in rows if o['parameters']]
 
 def whole_row(
@@ -162,20 +185,30 @@ def whole_row(
 # %% ../../nbs/nets/22_describe.ipynb #c007f730
 def describe(
     net, # A `Network`, or the `Model` that a config describes
-    projector:nn.Module|None=None, # Called with the aligned tokens and the time
-    block:int|str='mid', # The aligned block
+    projector:nn.Module|None=None, # Called with the aligned tokens and the time; one for each block
+    block:int|str|tuple='mid', # The aligned block, or several
 )->dict: # `parameters`, `linear`, `attention`, `total` (MACs per image), `blocks`, `aligned`, and `rows`
     "A network's size and cost, counted on the meta device."
     if isinstance(net, Model):
         with torch.device('meta'): net = UNet(**net.sizes)
     else: net = on_meta(net)
-    rows,aligned = unet_rows(net) if isinstance(net, UNet) else whole_row(net),net.block_index(block)
-    if projector is not None:
-        projector,grid = on_meta(projector),net.block_grid(aligned)
-        tokens = meta_tensor(math.prod(sides(grid)), net.block_width(aligned))
-        rows.append(part_row('projector', grid, lambda: projector(tokens, meta_tensor()), projector))
+    rows = unet_rows(net) if isinstance(net, UNet) else whole_row(net)
+    aligned = [net.block_index(o) for o in (block if isinstance(block, (list, tuple)) else [block])]
+    each = projector if isinstance(projector, nn.ModuleList) else [projector]
+    for i,o in zip(aligned, [] if projector is None else each):
+        o,grid = on_meta(o),net.block_grid(i)
+        tokens = meta_tensor(math.prod(sides(grid)), net.block_width(i))
+        name = 'projector' if len(aligned)==1 else f'projector {i}'
+        rows.append(part_row(name, grid, lambda: o(tokens, meta_tensor()), o))
     sums = {k:sum(o[k] for o in rows) for k in ('blocks', 'parameters', 'linear', 'attention')}
-    return dict(**sums, total=sums['linear']+sums['attention'], aligned=aligned, rows=rows)
+    return dict(**sums, total=sums['linear']+sums['attention'], aligned=tuple(aligned), rows=rows)
+
+def block_words(
+    blocks, # Numbers, or `'mid'`
+)->str: # `'block 3'`, `'blocks 2 and 3'`
+    "Aligned blocks as a sentence names them."
+    names = [str(o) for o in blocks]
+    return f'block {names[0]}' if len(names)==1 else f'blocks {", ".join(names[:-1])} and {names[-1]}'
 
 def macs_in_words(
     macs:float, # Of one image

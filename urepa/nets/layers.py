@@ -12,7 +12,7 @@ import math,torch
 import torch.nn.functional as F
 from torch import Tensor,nn
 from .mixing import FullMixing
-from ..tokens import to_grid,to_tokens
+from ..tokens import attention_map,to_grid,to_tokens
 from ..core import require,sides
 
 # %% ../../nbs/nets/20_layers.ipynb #d6417605
@@ -130,14 +130,16 @@ class Attention(nn.Module):
     def forward(self,
         tokens:Tensor, # `[b n d]`
         rope:Tensor|None=None, # From `rope_table`, `[n d/heads/2 2]`
-    )->Tensor: # `[b n d]`
+        map_behind:int|None=None, # Give the attention map, too, without so many tokens in front
+    )->Tensor: # `[b n d]`, or this and the map `[b n n]`
         "What every token takes from the others."
         if self.exchange is not None: tokens = self.exchange(tokens)
         q,k,v = self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).unbind(2) # each [b n heads d/heads]
         if self.norms: q,k = self.norms[0](q),self.norms[1](k)
         if rope is not None: q,k = apply_rope(q, rope),apply_rope(k, rope)
-        mixed = self.mix(*[o.transpose(1, 2).to(v.dtype) for o in (q, k, v)])
-        return self.out(mixed.transpose(1, 2).flatten(2))
+        q,k,v = [o.transpose(1, 2).to(v.dtype) for o in (q, k, v)]
+        out = self.out(self.mix(q, k, v).transpose(1, 2).flatten(2))
+        return out if map_behind is None else (out, attention_map(q, k, map_behind))
 
 # %% ../../nbs/nets/20_layers.ipynb #afddd692
 def swiglu_hidden(
@@ -228,13 +230,17 @@ class Block(nn.Module):
         tokens:Tensor, # `[b n d]`
         c:Tensor, # From `ConditionEmbedder`, `[b d]`
         rope:Tensor|None=None, # From `rope_table`, `[n d/heads/2 2]`
-    )->Tensor: # `[b n d]`
+        map_behind:int|None=None, # As for `Attention`
+    )->Tensor: # `[b n d]`, or this and the attention map `[b n n]`
         "Tokens, changed by attention and then by the MLP."
         first,second = self.modulation(c)[:,None].chunk(2, -1) # for attention, for the MLP
         shift,scale,gate = first.chunk(3, -1)
-        tokens = tokens + gate*self.attention(modulate(tokens, shift, scale, self.norm), rope)
+        mixed,maps = self.attention(modulate(tokens, shift, scale, self.norm), rope, map_behind),None
+        if map_behind is not None: mixed,maps = mixed
+        tokens = tokens + gate*mixed
         shift,scale,gate = second.chunk(3, -1)
-        return tokens + gate*self.mlp(modulate(tokens, shift, scale, self.norm))
+        tokens = tokens + gate*self.mlp(modulate(tokens, shift, scale, self.norm))
+        return tokens if maps is None else (tokens, maps)
 
 class ConvBlock(nn.Module):
     "Two 3×3 convolutions around a GELU, steered by the condition, in place of attention and MLP (as DiC)."

@@ -14,7 +14,7 @@ __all__ = ['standard', 'samples_per_real', 'found', 'reserved', 'always_named', 
            'sampling_record', 'Drawn', 'score_run', 'restored_scores']
 
 # %% ../../nbs/score/62_evaluate.ipynb #9da34ef4
-import dataclasses,json,math,sys,zipfile
+import dataclasses,json,math,shlex,sys,zipfile
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass,field
@@ -495,6 +495,8 @@ def score_images(
     if labels is not None:
         config = (images.record or {}).get('config') or {}
         known = 10 if source=='fashion' else config.get('model', {}).get('n_classes')
+        data = config.get('data', {})
+        garments = source=='fashion' or not data.get('store') and not data.get('images')
         result['classes'] = dict(asked=len(labels.unique()), known=known)
     for net,reference in zip(nets, references):
         samples = extract_all(net, images, keep=samples_per_real*keep, show=show, processes=processes)
@@ -507,7 +509,7 @@ def score_images(
         if 'frechet' in scores and len(samples.kept)==len(images)<10_000:
             scores['bias'] = sample_bias(samples.kept, real.pool)
         result[net.name.split()[0]],result['features'][net.name] = scores,net.checksum
-        if embedded and labels is not None and net.name=='classifier':
+        if embedded and labels is not None and garments and net.name=='classifier':
             result[found.key] = found.compute(samples, labels)
             result['found_floor'] = found.compute(real_features(net, 'test', 0, keep), fashion('test')[1])
     own = [o for o in metrics if o not in standard]
@@ -699,7 +701,8 @@ class Drawn(Images):
         self.rank,world = (processes.rank,processes.world) if processes else (0,1)
         self.stretches = [stretch(count, o, world) for o in range(world)]
         self.first = self.stretches[self.rank].start
-        self.n,self.shape,self.labels,self.record,self.files = count,tuple(sampler.shape),None,None,[]
+        self.n,self.shape,self.record = count,tuple(sampler.shape),sampler.record()
+        self.labels,self.files = None,[]
         self.source = torch.empty(0, *self.shape, dtype=torch.uint8)
         mine = len(self.stretches[self.rank])
         if mine: self.source = sampler(self.first, mine, show and self.rank==0)
@@ -763,8 +766,9 @@ def score_run(
         if show and lead: print(f'{run}: {drawing_words(sampler.how)}', file=sys.stderr)
         data = sampler.config.data
         real = reference if reference!='fashion' else data.images or data.store or 'IMAGES'
-        command = f'urepa evaluate {run} --reference {real} --features inception, or dinov2'
-        for net in nets or fashion_nets(): check_shape(net, sampler.shape, f'the images of {run}', f'call {command}')
+        command = shlex.join(['urepa', 'evaluate', str(run), '--reference', str(real), '--features', 'inception'])
+        way_out = f'call {command}, or dinov2'
+        for net in nets or fashion_nets(): check_shape(net, sampler.shape, f'the images of {run}', way_out)
         references = [open_reference(reference, net, sampler.shape, reading) for net in nets or fashion_nets()]
         images = Drawn(sampler, count, show, processes)
     labels = sampler.labels(0, count) if sampler.known else None
@@ -773,7 +777,7 @@ def score_run(
         metrics=tuple(metrics))
     if result is None: return None
     result = dict(step=sampler.step, sampling=sampling_record(count, sampler.how), **result)
-    result['samples']['made'] = {k:v for k,v in sampler.record().items() if k not in ('config', 'provenance')}
+    result['samples']['made'] = {k:v for k,v in images.record.items() if k not in ('config', 'provenance')}
     if sampler.task: result['restored'] = restored_scores(sampler, whole)
     try: Run(run).add_score(result)
     except OSError as e: # hours of drawing are not lost for a folder that cannot be written

@@ -36,6 +36,7 @@ def fit(
     batch_size:int, # Images per step; an incomplete last batch is left out
     lr:float, # Highest learning rate
     weight_decay:float, # AdamW's
+    label:str='feature net', # Of the bar
     progress:bool=True, # Show a bar with the time left
 )->nn.Module: # The same net, frozen
     "Train for a fixed number of steps with AdamW and one cycle of the learning rate (Smith 2018)."
@@ -44,7 +45,7 @@ def fit(
     optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=epochs*per_epoch, pct_start=.25)
     net.train()
-    for step in (bar := progress_bar(range(epochs*per_epoch), type(net).__name__, progress)):
+    for step in (bar := progress_bar(range(epochs*per_epoch), label, progress)):
         epoch,batch = divmod(step, per_epoch)
         if batch==0: order = torch.randperm(n, generator=generator(seed, 'order', epoch)).split(batch_size)
         value = loss(order[batch], generator(seed, 'augment', step))
@@ -52,7 +53,7 @@ def fit(
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()
-        if step%20==0: bar.set_postfix(loss=f'{value.item():.4f}')
+        if step%20==0: bar.set_postfix(loss=f'{value.item():.4f}', refresh=False)
     return freeze(net)
 
 # %% ../../nbs/score/67_feature_training.ipynb #18facccb
@@ -84,7 +85,7 @@ def train_classifier(
     def loss(rows, generator):
         x = to_model(shift_flip(images[rows], shift, generator))
         return F.cross_entropy(net(x), labels[rows])
-    return fit(net, len(images), loss, seed, progress=progress, **how)
+    return fit(net, len(images), loss, seed, label='classifier', progress=progress, **how)
 
 # %% ../../nbs/score/67_feature_training.ipynb #88d0a38d
 autoencoder_recipe = dict(seed=62, epochs=4, batch_size=128, lr=4e-3, weight_decay=.01)
@@ -100,7 +101,7 @@ def train_autoencoder(
     def loss(rows, generator):
         x = to_model(images[rows])
         return F.mse_loss(net(x), x)
-    return fit(net, len(images), loss, seed, progress=progress, **how)
+    return fit(net, len(images), loss, seed, label='autoencoder', progress=progress, **how)
 
 # %% ../../nbs/score/67_feature_training.ipynb #97dddef5
 own_recipe = dict(seed=63, batch_size=64, lr=4e-3, weight_decay=.01)
@@ -117,7 +118,7 @@ def train_contrast(
         x = to_model(images[rows])
         views = [augment(x, side//10, .6, .4, generator) for _ in range(2)]
         return contrast(*net(torch.cat(views)).chunk(2))
-    return fit(net, len(images), loss, seed, progress=progress, **how)
+    return fit(net, len(images), loss, seed, label='contrast net', progress=progress, **how)
 
 def train_own_nets(
     images:Tensor, # uint8 `[n c size size]`, training images

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any,NamedTuple
 import torch
 from ..config import Config,preset,replace_fields,set_fields,to_dict
-from ..core import UserError,as_size,nearest,progress,provenance,read_json,require,sides,write_json
+from ..core import UserError,nearest,progress,provenance,read_json,require,sides,write_json
 from ..data.batches import fit_config,open_data
-from ..data.teachers import TokenShape,teacher_grid,token_shape
+from ..data.teachers import teacher_grid,token_shape,told_shape
 from ..machine import check_machine
 from .draw import check_sampling
 from .evaluate import check_count,fashion_nets,how_to_draw,open_reference,reference_name,result_nets
@@ -142,13 +142,13 @@ def check_training(
     check_parts(config, 1)
     check_machine(config.run, 'cuda' if torch.cuda.is_available() else 'cpu')
     check_trackers(config.run.trackers)
-    known = config
-    if not config.data.store: known = set_fields(config, {'align.weight':0.}) # no teacher is loaded to check a row
+    known,kept = config,{'align.weight':align.weight, 'model.summary_width':config.model.summary_width}
+    if not config.data.store: known = set_fields(config, dict.fromkeys(kept, 0)) # no teacher is loaded to check a row
     data = open_data(known, keep=False)
-    fitted = set_fields(fit_config(known, data), {'align.weight':align.weight})
+    fitted = set_fields(fit_config(known, data), kept)
     stored,teacher = data.meta['teacher'],None
     if align.reads_tokens:
-        if stored: teacher = TokenShape(stored['width'], as_size(stored['grid']))
+        if stored: teacher = told_shape(stored)
         else:
             shape = fitted.model.in_channels,*sides(data.size)
             teacher = token_shape(align.teacher, teacher_grid(data.size), shape)
