@@ -283,6 +283,8 @@ unreadable = OSError, EOFError, zipfile.BadZipFile, UnidentifiedImageError # wha
 
 class Images:
     "Images from a tensor, an .npz file or a folder, a batch at a time."
+    known = True # whether `checksum` needs no pass over the images
+
     def __init__(self,
         source:Tensor|str|Path, # uint8 `[n c h w]`, an .npz file, or a folder of image files
     ):
@@ -461,6 +463,11 @@ class CutImages(Images):
         left,ours = dict(source.left),sum((Path(str(name))/o).is_file() for o in records)
         if ours: left['no image by name'] -= ours
         if told := left_out(left): say_once(f'{Path(str(name)).name}: left out are {told}')
+
+    @property
+    def known(self)->bool:
+        "Whether the images have been read."
+        return self.seen is not None
 
     def check_larger(self):
         "`UserError` where the first image would have to be enlarged."
