@@ -713,6 +713,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                    'urepa/data/batches.py'),
                                     'urepa.data.batches.TrainingData.draw': ( 'data/batches.html#trainingdata.draw',
                                                                               'urepa/data/batches.py'),
+                                    'urepa.data.batches.TrainingData.fetches_all': ( 'data/batches.html#trainingdata.fetches_all',
+                                                                                     'urepa/data/batches.py'),
                                     'urepa.data.batches.TrainingData.fingerprint': ( 'data/batches.html#trainingdata.fingerprint',
                                                                                      'urepa/data/batches.py'),
                                     'urepa.data.batches.TrainingData.others': ( 'data/batches.html#trainingdata.others',
