@@ -24,6 +24,7 @@ from ..data.order import Shuffle,batch_indices
 from ..data.images import open_source
 from ..data.prepare import Recipe,prepare
 from ..data.store import Store
+from ..data.teachers import told_shape
 from ..data.texts import TextEncoder,pipeline_index,quiet_libraries
 from ..machine import generator,has_bfloat16,to_device
 from ..nets.places import example_of
@@ -508,12 +509,12 @@ def build_model(
     unet.to(device)
     aligner = None
     if tuning.weight:
-        teacher,(channels,*size) = store.meta['teacher'],store.meta['tensors']['moments'][1]
+        teacher,(channels,*size) = told_shape(store.meta['teacher']),store.meta['tensors']['moments'][1]
         shown = example_of(unet)|dict(sample=torch.zeros(2, channels//2, *size)) # of the store's size
         shown = tree_map_only(Tensor, lambda o: o.to(unet.dtype) if o.is_floating_point() else o, shown)
         aligner = Aligner(
-            unet, tuning.at, teacher_width=teacher['width'], teacher_grid=teacher['grid'], example=shown,
-            seed=tuning.seed, weight=tuning.weight, manifold=tuning.manifold, hidden=tuning.hidden,
+            unet, tuning.at, teacher_width=teacher.width, teacher_grid=teacher.grid, teacher_layers=teacher.layers,
+            example=shown, seed=tuning.seed, weight=tuning.weight, manifold=tuning.manifold, hidden=tuning.hidden,
             stop_step=tuning.stop_step)
     return Denoising(unet, scheduler, aligner, gamma=tuning.min_snr, bf16=bf16, factor=factor).to(device)
 
