@@ -44,7 +44,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument('pages', nargs='*')
 parser.add_argument('--flags', default='', help='cells to run that are skipped by default: slow, cuda, net')
 parser.add_argument('--results', action='store_true',
-                    help='run slow cells, and let them write in place what `urepa.core.kept` guards')
+                    help='run slow cells, and let them write in place what `urepa.core.repository_file` guards')
 args = parser.parse_args()
 if args.results:
     if not args.pages: parser.error('name the page whose results are measured again: make results PAGE=nbs/...')

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['remedies', 'not_offered', 'COLORS', 'UserError', 'require', 'nearest', 'own_function', 'sides', 'as_size',
            'size_words', 'read_size', 'fitting_size', 'divides', 'remedy', 'flush', 'write_atomic', 'write_json',
-           'read_json', 'is_running', 'holder_of', 'is_at', 'held', 'sha256', 'asset', 'kept', 'cache_folder',
-           'package_version', 'revision', 'source_digest', 'processor', 'provenance', 'Lines', 'progress']
+           'read_json', 'is_running', 'holder_of', 'is_at', 'held', 'sha256', 'asset', 'repository_file',
+           'cache_folder', 'package_version', 'revision', 'source_digest', 'processor', 'provenance', 'Lines',
+           'progress']
 
 # %% ../nbs/00_core.ipynb #0351c797
 import contextlib,errno,fcntl,hashlib,json,os,socket,sys,tempfile,time
@@ -240,7 +241,7 @@ def asset(
     raise UserError(f"embedded file {'/'.join(parts)} is missing from {places[0]} and {places[1]}; reinstall urepa")
 
 # %% ../nbs/00_core.ipynb #f26419e1
-def kept(
+def repository_file(
     path:str, # Of a file of this repository, such as `'data/results/depth.json'`
 )->Path:
     "Where a page writes such a file: in its place under `make results`, else below `runs/pages/`."
