@@ -95,7 +95,7 @@ def run_training(
     from urepa.app.watch import watcher
     from urepa.training.run import Run
     from urepa.training.train import train
-    train(config, out, resume, watch=watcher(config), build=builder(build))
+    train(config, out, resume, watch=watcher(config), build=builder(build), changes=resume)
     done,steps = Run(out).steps[-1],config.optim.steps
     stopped = f'stopped after step {done:,} of {steps:,}, nothing is lost; {again} to continue'
     if done<steps: raise KeyboardInterrupt(stopped)
@@ -119,6 +119,10 @@ def train(
     To restore images: urepa train fashion --task super_resolution --task.factor 4 --out runs/larger
 
     A run once more, with another seed: urepa train --config runs/fashion --run.seed 1 --out runs/again
+
+    A run that goes on with another learning rate: urepa train fashion --out runs/fashion --resume --optim.lr 1e-3
+
+    A run that begins with the weights of another: urepa train fashion --run.start-from runs/fashion --out runs/more
 
     On eight GPUs: torchrun --standalone --nproc_per_node 8 -m urepa train sit_down_xl --data STORE --out runs/xl
 
