@@ -213,7 +213,7 @@ def vote(
     half,classes = len(seen.labels)//2,len(seen.labels.unique())
     if classes<2 or half<k*classes: return None
     means,labels = seen.tokens[place].mean(1),seen.labels
-    return neighbour_accuracy((means[:half], labels[:half]), (means[half:], labels[half:]), k)
+    return round(neighbour_accuracy((means[:half], labels[:half]), (means[half:], labels[half:]), k), 4)
 
 def between_images(
     tokens:Tensor, # `[n m d]`
