@@ -90,12 +90,13 @@ def run_training(
     resume:bool, # Continue what stands there
     again:str='repeat the command with --resume', # How to go on
     build:Path|None=None, # A Python file that makes the parts
+    changes:bool=False, # As for `train`
 ):
     "Train, and say how to go on if it was stopped."
     from urepa.app.watch import watcher
     from urepa.training.run import Run
     from urepa.training.train import train
-    train(config, out, resume, watch=watcher(config), build=builder(build), changes=resume)
+    train(config, out, resume, watch=watcher(config), build=builder(build), changes=changes)
     done,steps = Run(out).steps[-1],config.optim.steps
     stopped = f'stopped after step {done:,} of {steps:,}, nothing is lost; {again} to continue'
     if done<steps: raise KeyboardInterrupt(stopped)
