@@ -137,7 +137,7 @@ def train(
         config = Run(out).continued(config)
         changes = '; '.join(f'{k} is {new} in place of {old}' for k,(old,new) in differences(own, config).items())
         if changes and os.environ.get('RANK', '0')=='0': print(f'{out} goes on, but {changes}', file=sys.stderr)
-    run_training(config, out, resume, build=build)
+    run_training(config, out, resume, build=build, changes=resume)
 
 # %% ../../nbs/app/81_cli.ipynb #5d7aef8f
 def recipe_options():
