@@ -2,6 +2,7 @@
 import copy
 import gc
 import importlib.util
+import math
 
 import pytest
 import torch
@@ -422,7 +423,8 @@ families = 'unet2d', 'unet2d_classes', 'sd15', 'sdxl', 'kolors', 'dit', 'sana', 
 def test_networks_of_diffusers(tmp_path, name):
     kind, config, at, family, inputs = networks()[name]
     net = from_folder(kind, tmp_path, **config)
-    places = {o.name:o.recommended for o in find_places(net)}
+    found = find_places(net)
+    places, grids = {o.name:o.recommended for o in found}, {o.name:o.grid for o in found}
     assert at in places and places.get('mid_block', True)
     assert not any(word in o for o in places for word in ('text', 'caption', 'context'))
     channels, size = net.config.in_channels, net.config.sample_size
@@ -433,7 +435,9 @@ def test_networks_of_diffusers(tmp_path, name):
     before = run()
     aligner = Aligner(net, at, embedded_teacher())
     during = run()
-    assert len(aligner.taps[0].kept)==1 # it listens, and the answer is the same
+    kept, = aligner.taps[0].kept # it listens, to the image and no text, and the answer is the same
+    cells = kept[0,0].numel() if kept.ndim==4 else kept.shape[1]
+    assert cells==math.prod(grids[at])
     aligner.remove()
     after = run()
     assert torch.equal(before, during) and torch.equal(before, after)
