@@ -7,7 +7,7 @@ __all__ = ['full', 'small', 'toy', 'tolerances', 'Sizes', 'sizes_for', 'stirred'
            'measure_right', 'measure_resume', 'fitting', 'measure_step', 'step_rows', 'unfused', 'literal_sample',
            'random_net', 'measure_sampling', 'sampling_rows', 'write_random_store', 'measure_feeding', 'feeding_rows',
            'deal_minutes', 'geometry_sweep', 'measure_pace', 'measure_geometry', 'all_rows', 'same_machine',
-           'unmeasured', 'deal', 'geometry_path', 'bench_machine', 'summary']
+           'unmeasured', 'deal', 'geometry_path', 'bench_machine', 'goals', 'summary']
 
 # %% ../../nbs/app/69_machine_bench.ipynb #7e93dd94
 import contextlib,dataclasses,functools,shutil,statistics,tempfile,time
@@ -474,6 +474,24 @@ def bench_machine(
                 bar.update()
     return result
 
+# %% ../../nbs/app/69_machine_bench.ipynb #ca0e56bb
+def goals(
+    result:dict, # What `bench_machine` returned
+)->list[tuple]: # What, found, wanted, whether it is met; of what was measured
+    "How far a GPU comes."
+    step,sampling = result['parts'].get('step', {}),result['parts'].get('sampling', {})
+    found = []
+    if {'literal', 'urepa, compiled'}<=set(step):
+        own,literal = step['urepa, compiled'],step['literal']
+        found.append(('times the images/s of the literal step', own['images_per_second']/literal['images_per_second'], 2))
+        each = [o['memory']/o['batch'] for o in (own, literal)] # batches are as large as they fit
+        found.append(('of its memory for an image', each[0]/each[1], .8))
+    if 'urepa, xl' in step: found.append(('of the peak with SiT↓-XL', step['urepa, xl']['mfu'], .4))
+    if {'literal, bfloat16', 'urepa, bfloat16, compiled'}<=set(sampling):
+        fast,slow = [sampling[k]['images_per_second'] for k in ('urepa, bfloat16, compiled', 'literal, bfloat16')]
+        found.append(('times the images/s of literal sampling', fast/slow, 2))
+    return [(what, value, wanted, value<=wanted if 'memory' in what else value>=wanted) for what,value,wanted in found]
+
 # %% ../../nbs/app/69_machine_bench.ipynb #4f732088
 def summary(
     result:dict, # What `bench_machine` returned
@@ -497,5 +515,7 @@ def summary(
         name,nets = f"{o['row']}, seed {o['seed']}",result_nets(o)
         distances = '  '.join(f"{net} {o[net]['frechet']:.3g}" for net in nets)
         lines.append(f"{'geometry':9}{name:32}{o['step']:9,} steps     Fréchet distance: {distances}")
+    for what,found,wanted,met in goals(result):
+        lines.append(f"{'goal':9}{what:42}{found:6.2f}  wanted {wanted:g}: {'met' if met else 'not met'}")
     lines += [f'{"missing":9}{name:32}{why}' for name,why in result['failed'].items()]
     return '\n'.join(lines)

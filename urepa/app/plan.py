@@ -66,7 +66,7 @@ class Assumed(NamedTuple):
     storage:float=2. # GB/s that a node reads from the store
     disk:float=1. # GB/s at which a process hashes and writes its part of a checkpoint
     copy:float=6. # GB/s from a GPU to the host's memory
-    launch:float=1e-5 # Seconds in which the host starts one operation of a network that is not compiled
+    launch:float=1e-5 # Seconds in which the host starts one operation that is not compiled
 
 def check_assumed(
     assumed:Assumed, # As a user gave it
@@ -94,6 +94,8 @@ class Trace(TorchDispatchMode):
         self.traffic = traffic
         self.operations = 0
         self.launched = 0 # operations that made or changed something
+        self.forward = 0 # of these, in the forward pass
+        self.inside = 0 # of these, in the network
         self.moved = 0 # bytes read and written
         self.sizes = [] # bytes of each storage that was made
         self.born = [] # operations before it
@@ -132,6 +134,17 @@ class Trace(TorchDispatchMode):
         written = made+sum(size for size,changed in zip(sizes, self.changes(func)) if changed)
         if written: self.moved += sum(sizes)+written
 
+    def apart(self,
+        network:Callable, # A part of what is traced
+    )->Callable: # The same, counted
+        "Count what a part launches."
+        def counted(*args, **options):
+            before = self.launched
+            answer = network(*args, **options)
+            self.inside += self.launched-before
+            return answer
+        return counted
+
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
@@ -152,6 +165,7 @@ class Footprint(NamedTuple):
     gradient:np.ndarray # Whether it is a gradient of a weight
     operations:int # In all
     launched:int # Those that compute something
+    outside:int # Of these, what is no part of the network, which is all that is compiled
 
     def alive(self,
         images:int, # In work at once
@@ -191,7 +205,13 @@ def trace_step(
         more['maps'] = torch.empty(images, len(objective.map_blocks), z.shape[1], z.shape[1])
     if objective.summary_width: more['summary'] = torch.empty(images, objective.summary_width)
     known += more.values()
-    with Trace(known) as trace: objective(x, y, z, more=more)['loss'].backward()
+    network = objective.forward_net
+    with Trace(known) as trace:
+        objective.forward_net = trace.apart(network)
+        try: loss = objective(x, y, z, more=more)['loss']
+        finally: objective.forward_net = network
+        trace.forward = trace.launched
+        loss.backward()
     return trace,[trace.numbers[storage_key(o.grad)] for o in weights if o.grad is not None]
 
 def footprint(
@@ -206,7 +226,8 @@ def footprint(
     died = np.array([trace.died.get(i, end) for i in range(len(sizes))])
     is_gradient = np.isin(np.arange(len(sizes)), gradients)
     return Footprint(sizes=sizes//many**power, power=power, born=np.array(trace.born), died=died, gradient=is_gradient,
-                     operations=trace.operations, launched=trace.launched)
+                     operations=trace.operations, launched=trace.launched,
+                     outside=round(trace.launched*(1-trace.inside/trace.forward)))
 
 # %% ../../nbs/app/59_plan.ipynb #3c098b61
 class Counted:
@@ -266,6 +287,7 @@ class Update(NamedTuple):
     adamw:float # By AdamW
     average:float # By one average
     extra:float # Memory that is taken meanwhile
+    launched:int=0 # Operations that the host starts, for all weights together
 
 @lru_cache
 def count_update(
@@ -281,7 +303,8 @@ def count_update(
         with Trace([o for o in known if isinstance(o, Tensor)], traffic=True) as trace: run()
         return trace
     traces = [count(lambda: nn.utils.clip_grad_norm_(layer.parameters(), 1.)), count(adamw.step), count(average.update)]
-    return Update(*[round(o.moved/n) for o in traces], extra=max(round(sum(o.sizes)/n) for o in traces))
+    return Update(*[round(o.moved/n) for o in traces], extra=max(round(sum(o.sizes)/n) for o in traces),
+                  launched=sum(o.launched for o in traces))
 
 # %% ../../nbs/app/59_plan.ipynb #c2ddc133
 class MuonStep(NamedTuple):
@@ -333,7 +356,8 @@ def memory_parts(
     "Memory of a GPU at the peak of a step."
     images,split = check_parts(config, gpus),gpus if config.run.fsdp else 1
     again = config.run.gradient_checkpointing
-    inside,gradients = counted.footprint(again).peak(images, config.optim.grad_accum>1)
+    stays = config.optim.grad_accum>1 or gpus>1 and split==1 # between two parts, or in the buckets of DDP
+    inside,gradients = counted.footprint(again).peak(images, stays)
     gradients,whole,averages = gradients/split,4*counted.trained/split,1+len(config.optim.averages)
     extra = max(update.extra*counted.network/split, muon_steps(counted.muon).extra)
     if whole+extra>inside+gradients: inside,gradients = extra,whole
@@ -341,7 +365,7 @@ def memory_parts(
     if split>1: gathered = sent*(2*counted.block+counted.outside)+4*(counted.block+counted.outside)
     return dict(weights=4*counted.weights/split, moments=counted.moments/split,
                 averages=4*averages*counted.network/split, gradients=gradients,
-                buckets=4*counted.trained if gpus>1 and split==1 else 0, gathered=gathered, activations=inside)
+                gathered=gathered, activations=inside)
 
 # %% ../../nbs/app/59_plan.ipynb #d8a5d864
 def link_seconds(
@@ -474,8 +498,9 @@ def plan_step(
     at_end = update_seconds(counted, config, gpus, gpu, share=assumed.share, update=update)
     seconds = dict(products=products, update=at_end, links=max(0., links-hidden))
     passed = counted.footprint(run.gradient_checkpointing)
-    started = operations_drawn*images+(0 if run.compile else passed.launched)
-    host = (parts*started+muon_steps(counted.muon).launched)*assumed.launch
+    started = operations_drawn*images+(passed.outside if run.compile else passed.launched)
+    ended = update.launched+muon_steps(counted.muon).launched
+    host = (parts*started+ended)*assumed.launch
     stored = stored_bytes(config, tokens, counted.teacher)
     feed = images*parts*min(gpus, gpu.node)*stored/assumed.storage/1e9
     memory = memory_parts(counted, config, gpus, update)
@@ -556,6 +581,10 @@ def warnings_of(
     if plan.feed>gpu: found.append(
         f'bound by the store: a node reads {plan.assumed.storage:g} GB/s and needs '
         f'{plan.feed/gpu*plan.assumed.storage:.1f}; keep tokens as int8 or pca64, or the store on faster disks')
+    nodes,window = math.ceil(plan.gpus/plan.gpu.node),plan.config.data.window
+    if 0<window<nodes: found.append(
+        f'{nodes} nodes share windows of {window} shards: from an address each node fetches a whole shard of every '
+        f'window, 1/{window} of the data instead of 1/{nodes}; give --data.window {nodes} or more')
     if plan.seconds['links']>.1*gpu: found.append(
         f"slowed by the network: {plan.seconds['links']*1e3:.0f} of {gpu*1e3:.0f} ms wait for it; "
         'more images on each GPU, or fewer GPUs')

@@ -321,7 +321,7 @@ def images_in(
     "Image files, in any depth."
     folder = Path(folder)
     require(folder.is_dir(), f'{folder} is no folder; give a folder of images')
-    files = list(walk(folder, left))
+    files = [Path(o) for o in walk(folder, left)]
     found = [o.relative_to(folder).as_posix() for o in files if is_image(o.name)]
     if len(files)>len(found): left['no image by name'] = len(files)-len(found)
     require(found, f'{folder} holds no images; give a folder that does')

@@ -29,7 +29,8 @@ def watch(
     run = config.run
     device = str(processes.device) if processes else run.device
     if run.sample_every and step%run.sample_every==0:
-        images,_ = draw(out, side**2, step, processes=processes, solver='heun', steps=10, device=device) # a glance
+        glance = dict(solver='heun', steps=10, precision=run.precision)
+        images,_ = draw(out, side**2, step, processes=processes, device=device, **glance)
         if images is not None:
             path = out/'samples'/f'{step_name(step)}.png'
             with write_atomic(path) as partial: image_grid(images, side).save(partial, format='PNG')

@@ -449,6 +449,13 @@ class TrainingData:
         return told and (f'{self.data.name}: {told}; prepare it again (urepa prepare permutes the images), '
                          'or raise data.window')
 
+    def fetches_all(self)->str: # A sentence; empty where only some shards are needed at a time
+        "What to say of a far store whose images are drawn in any order."
+        if self.config.data.window or not isinstance(self.data, Store) or not self.data.far: return ''
+        count,size = len(self.data.shards),sum(o['bytes'] for o in self.data.shards)/1e9
+        return (f'{self.data.name}: without data.window, the first steps fetch the whole store ({count:,} shards, '
+                f'{size:,.1f} GB) to every machine; give --data.window 16 to hold few shards at a time')
+
     def others(self,
         index:Tensor, # Images, `[b]`
     )->Tensor: # `[b]`

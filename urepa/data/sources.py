@@ -200,19 +200,19 @@ def is_image(
 
 # %% ../../nbs/data/09_sources.ipynb #788ecfe5
 def walk(
-    folder:Path, # Where to look
+    folder:str|Path, # Where to look
     left:Counter, # Counts what is passed over
     above:frozenset=frozenset(), # Real folders on the way here
-)->Iterable[Path]:
+)->Iterable[str]: # Paths that begin with the folder
     "All visible files below, sorted; a loop of links is entered once."
     above = above|{os.path.realpath(folder)}
     entries = sorted(os.scandir(folder), key=lambda o: o.name)
     if not any(not is_hidden(o.name) for o in entries): left['empty folders'] += 1
     for entry in entries:
         if is_hidden(entry.name): left['hidden or system'] += 1
-        elif entry.is_file(): yield Path(entry.path)
+        elif entry.is_file(): yield entry.path
         elif not entry.is_dir(): left['links to nothing'] += 1
-        elif os.path.realpath(entry.path) not in above: yield from walk(Path(entry.path), left, above)
+        elif os.path.realpath(entry.path) not in above: yield from walk(entry.path, left, above)
 
 # %% ../../nbs/data/09_sources.ipynb #dafe1d69
 class Found(NamedTuple):
@@ -335,16 +335,19 @@ def by_folders(
     left:Counter, # Counts what is passed over
 )->list[Found]: # Of one split, with a mark where a folder tells one
     "One split of the images; folders are classes where nothing else tells them."
-    folders = [o.path.split('/')[:-1] for o in found]
-    places = [None if o.split else split_at(f, select.split) for o,f in zip(found, folders)]
-    splits = [o.split or (None if i is None else f[i]) for o,f,i in zip(found, folders, places)]
+    around = [o.path.rpartition('/')[0] for o in found]
+    names = {o:o.split('/') if o else [] for o in set(around)} # once for each folder, not for each image
+    places = {o:split_at(f, select.split) for o,f in names.items()}
+    known = {o:None if i is None else names[o][i] for o,i in places.items()}
+    splits = [o.split or known[f] for o,f in zip(found, around)]
     chosen = choose_split(name, splits, select.split)
     labelled = bool(select.labels) or any(o.mark is not None for o in found)
     kept = []
-    for o,f,i,split in zip(found, folders, places, splits):
+    for o,f,split in zip(found, around, splits):
+        at = None if chosen is None or o.split else places[f]
         if chosen not in (None, split): left['in another split'] += 1
         elif labelled: kept.append(o)
-        else: kept.append(o._replace(mark=class_folder(f, None if chosen is None else i)))
+        else: kept.append(o._replace(mark=class_folder(names[f], at)))
     marked = [o for o in kept if o.mark is not None]
     if labelled or select.unlabelled or not marked: return kept
     left['loose beside class folders'] += len(kept)-len(marked)
@@ -441,19 +444,26 @@ class FolderTable:
 
 def plain_table(
     folder:Path, # One folder a class?
-)->FolderTable|None: # `None` where there is anything but class folders and images in them
+    left:Counter, # Counts what is passed over, if it is one
+)->FolderTable|None: # `None` where anything visible is no class folder, or no image in one
     "A folder of class folders in little memory."
-    table = FolderTable(folder)
+    table,hidden = FolderTable(folder),0
     for o in sorted(os.scandir(folder), key=lambda o: o.name):
-        if is_hidden(o.name) or split_names.fullmatch(o.name) or not o.is_dir(follow_symlinks=False): return None
+        if is_hidden(o.name):
+            hidden += 1
+            continue
+        if split_names.fullmatch(o.name) or not o.is_dir(follow_symlinks=False): return None
         files = []
         with os.scandir(o.path) as entries:
             for e in entries:
-                if is_hidden(e.name) or not is_image(e.name) or not e.is_file(): return None
-                files.append(e.name)
+                if is_hidden(e.name): hidden += 1
+                elif is_image(e.name) and e.is_file(): files.append(e.name)
+                else: return None
         if not files: return None
         table.add(o.name, sorted(files))
-    return table if table.marks else None
+    if not table.marks: return None
+    left.update({'hidden or system':hidden} if hidden else {})
+    return table
 
 def folder_source(
     folder:str|Path, # One folder a class, or images that a list names
@@ -462,19 +472,18 @@ def folder_source(
     "Images in folders."
     folder,left = Path(folder),Counter()
     if not select.labels: check_unused(str(folder), select, 'image_column', 'label_column', 'config_name')
-    table = None if select.labels or select.split or select.unlabelled else plain_table(folder)
+    table = None if select.labels or select.split or select.unlabelled else plain_table(folder, left)
     if table is not None:
         classes,table.labels = label_images(str(folder), table.marks)
         return listed_source(str(folder), titles(folder, classes), table, lambda o: Image.open(o[2]), left)
     files = list(walk(folder, left))
-    texts = {o.with_suffix('').as_posix():o for o in files if o.suffix in ('.txt', '.caption')}
-    found = []
+    texts = {os.path.splitext(o)[0]:o for o in files if o.endswith(('.txt', '.caption'))}
+    found,above = [],len(os.path.join(folder, ''))
     for o in files:
-        if not is_image(o.name): continue
-        path = str(o.relative_to(folder))
-        text = texts.pop(o.with_suffix('').as_posix(), None)
-        caption = functools.partial(read_caption, text) if text else ''
-        found.append(Found(path, o, path.replace(os.sep, '/'), caption=caption))
+        if not is_image(o): continue
+        text = texts.pop(os.path.splitext(o)[0], None) if texts else None
+        caption = functools.partial(read_caption, Path(text)) if text else ''
+        found.append(Found(o[above:], o, o[above:].replace(os.sep, '/'), caption=caption))
     left['no image by name'] += len(files)-len(found)-sum(bool(o.caption) for o in found)
     require(found, f'{folder} holds no images; give a folder with one folder of images a class')
     if select.labels: found = by_list(found, folder, select, left)

@@ -181,7 +181,7 @@ class Remote:
             try: return self.copy_once(name, target, checksum)
             except Exception as e: # each kind of store has errors of its own
                 if getattr(e, 'errno', None) in (errno.ENOSPC, errno.EDQUOT):
-                    remedy = 'free some space, set UREPA_CACHE to a larger disk, or lower data.window'
+                    remedy = 'free some space, set UREPA_CACHE to a larger disk, or give a smaller data.window (not 0)'
                     raise UserError(f'{target.parent} is full, where shards of {self.address} are kept ({e}); '
                                     f'{remedy}') from e
                 if isinstance(e, FileNotFoundError) or k+1==self.tries:
@@ -437,7 +437,7 @@ def layout(
     moments:int=2*4*32*32*2, # Bytes of an image's moments
     tokens:int=256*768*2, # Bytes of its tokens
     shard:int=1024, # Images in a file
-    rate:float=603., # Images a second and GPU
+    rate:float=223., # Images a second and GPU
 )->dict: # `terabytes`, `files`, `megabytes_per_file`, `gigabit_per_gpu`
     "Size, files and bandwidth of a store."
     each = moments+tokens

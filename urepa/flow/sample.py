@@ -16,7 +16,7 @@ import torch
 from torch import Tensor,nn
 from ..core import require,sides
 from ..data.tasks import beside
-from ..machine import generator
+from ..machine import generator,to_device
 from ..core import progress as progress_bar
 from .paths import Flow
 from .solvers import euler,solver_times,uniform
@@ -98,7 +98,7 @@ def image_noise(
     "Noise that each image draws from its own generator."
     def noise():
         rows = [torch.zeros(shape) if o is None else torch.randn(shape, generator=o) for o in generators]
-        return torch.stack(rows).to(device, dtype)
+        return to_device(torch.stack(rows), device).to(dtype)
     return noise
 
 # %% ../../nbs/flow/32_sample.ipynb #9e3420fb

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['records', 'unreadable', 'write_npz', 'write_pngs', 'write_samples', 'ArrayWriter', 'PngWriter', 'open_writer',
-           'same_plan', 'open_output', 'close_output', 'check_array', 'opened', 'read_image', 'npz_batches',
-           'npy_header', 'folder_batches', 'Images', 'StoredImages', 'say_once', 'CutImages', 'is_store',
+           'same_plan', 'open_output', 'close_output', 'check_array', 'opened', 'read_image', 'open_array',
+           'npz_batches', 'npy_header', 'folder_batches', 'Images', 'StoredImages', 'say_once', 'CutImages', 'is_store',
            'open_samples', 'open_real', 'read_samples']
 
 # %% ../../nbs/score/55_image_files.ipynb #f47c23e3
-import dataclasses,functools,shutil,sys,zipfile
+import dataclasses,functools,os,shutil,struct,sys,zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import sha256 as new_sha256
@@ -235,6 +235,23 @@ def read_image(
         array = np.asarray(plain)
     return array[:,:,None] if array.ndim==2 else array
 
+@contextmanager
+def open_array(
+    path:Path, # An .npz file
+    whole:bool=True, # It is read from the front, and its checksum compared; else places are looked for
+): # Yields an open .npy file
+    "The array `arr_0` of a file. A zip archive seeks by reading; what is not compressed needs no archive."
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo('arr_0.npy')
+        if whole or info.compress_type!=zipfile.ZIP_STORED:
+            with archive.open(info) as f: yield f
+            return
+    with open(path, 'rb') as f:
+        f.seek(info.header_offset+26)
+        name,extra = struct.unpack('<HH', f.read(4))
+        f.seek(name+extra, os.SEEK_CUR)
+        yield f
+
 def npz_batches(
     path:Path, # Holds `arr_0`
     size:int, # Images in a batch
@@ -242,7 +259,7 @@ def npz_batches(
     every:int=1, # Read one batch in so many
 ): # Yields uint8 `[b h w c]`
     "Blocks of the array, without loading the rest."
-    with zipfile.ZipFile(path) as archive, archive.open('arr_0.npy') as f:
+    with open_array(path, whole=every==1) as f:
         shape,_ = npy_header(f)
         start,image = f.tell(),int(np.prod(shape[1:])) # bytes
         for i in range(first*size, shape[0], every*size):
@@ -283,6 +300,8 @@ unreadable = OSError, EOFError, zipfile.BadZipFile, UnidentifiedImageError # wha
 
 class Images:
     "Images from a tensor, an .npz file or a folder, a batch at a time."
+    known = True # whether `checksum` needs no pass over the images
+
     def __init__(self,
         source:Tensor|str|Path, # uint8 `[n c h w]`, an .npz file, or a folder of image files
     ):
@@ -461,6 +480,11 @@ class CutImages(Images):
         left,ours = dict(source.left),sum((Path(str(name))/o).is_file() for o in records)
         if ours: left['no image by name'] -= ours
         if told := left_out(left): say_once(f'{Path(str(name)).name}: left out are {told}')
+
+    @property
+    def known(self)->bool:
+        "Whether the images have been read."
+        return self.seen is not None
 
     def check_larger(self):
         "`UserError` where the first image would have to be enlarged."

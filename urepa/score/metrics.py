@@ -189,6 +189,7 @@ def region(
     features:Tensor, # `[n d]`
     k:int=3, # Neighbours that a ball reaches to
     batch:int=500, # Rows of the distance matrix held at once
+    radii:Tensor|None=None, # Those of the same features, where they are known
 )->Region:
     "The region of a reference, computed once for all sets that are compared with it."
     features = check_features(features)
@@ -199,7 +200,8 @@ def region(
     unit = 2.**(math.ceil(math.log2(reach))-24) if reach>0 else 1.
     origin = (mean/unit).round()
     points = (features/unit).round()-origin
-    return Region(points, squared_radii(points, k, batch), origin, unit, k)
+    radii = squared_radii(points, k, batch) if radii is None else radii
+    return Region(points, radii, origin, unit, k)
 
 def precision_recall(
     samples:Tensor, # `[n d]`, the images to be judged

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['weights_name', 'found_whole', 'weights_file', 'step_name', 'HostCopy', 'as_split', 'pack_optimizer', 'room_for',
-           'unpack_optimizer', 'checksums_of', 'seal', 'put_in_place', 'clear_partial', 'snapshot', 'agreed',
-           'write_pieces', 'write_files', 'write_snapshot', 'save_checkpoint', 'checksums', 'is_whole', 'files_of',
-           'verify', 'weights_checksum', 'Saved', 'window', 'copy_overlap', 'load_weights', 'check_fit', 'load_module',
-           'parts_of', 'load_checkpoint', 'checkpoints', 'latest', 'prune', 'Writer']
+           'unpack_optimizer', 'mark_of', 'note_whole', 'checksums_of', 'seal', 'put_in_place', 'clear_partial',
+           'snapshot', 'agreed', 'write_pieces', 'write_files', 'write_snapshot', 'save_checkpoint', 'checksums',
+           'is_whole', 'files_of', 'verify', 'weights_checksum', 'Saved', 'window', 'copy_overlap', 'load_weights',
+           'check_fit', 'load_module', 'parts_of', 'load_checkpoint', 'checkpoints', 'latest', 'prune', 'Writer']
 
 # %% ../../nbs/training/51_checkpoint.ipynb #d6f7c0f0
 import hashlib,json,os,shutil,sys,threading,torch
@@ -105,6 +105,23 @@ def unpack_optimizer(
     optimizer.load_state_dict(dict(state=state, param_groups=groups))
 
 # %% ../../nbs/training/51_checkpoint.ipynb #1dd915a2
+found_whole = {} # file → what it was like when this process found it whole
+
+def mark_of(
+    path:Path, # A file
+    checksum:str, # Of what it holds
+)->tuple: # Another one once it was written anew
+    "What a file is like."
+    now = path.stat()
+    return now.st_ino,now.st_size,now.st_mtime_ns,checksum
+
+def note_whole(
+    path:Path, # A file
+    checksum:str, # Of what it holds
+):
+    "Remember that this process has read a file and found it whole."
+    found_whole[path.resolve()] = mark_of(path, checksum)
+
 def checksums_of(
     folder:Path, # Of a checkpoint
     rank:int=0, # This process, which answers for its own pieces; the first one for all that is not in pieces
@@ -227,6 +244,7 @@ def write_snapshot(
         write_files(partial, copied, group)
         files = agreed(group, lambda: checksums_of(partial, rank))
         agreed(group, lambda: end(files))
+        for name,checksum in files[rank].items(): note_whole(target/name, checksum) # read a moment ago
     except (OSError, SafetensorError) as e:
         told = f'checkpoint {target} could not be written ({e}); older checkpoints are untouched'
         advice = remedy(e) if isinstance(e, OSError) else ''
@@ -244,8 +262,6 @@ def save_checkpoint(
     return write_snapshot(folder, snapshot(*args, **kwargs))
 
 # %% ../../nbs/training/51_checkpoint.ipynb #826effdf
-found_whole = {} # file → what it was like when this process found it whole
-
 def checksums(
     checkpoint:str|Path, # e.g. `checkpoints/0000100`
 )->dict: # File → its checksum when it was written
@@ -261,11 +277,9 @@ def is_whole(
     checksum:str, # That the manifest holds
 )->bool:
     "Does a file have its checksum? It is read once, and again if it was written since."
-    now = path.stat()
-    mark = now.st_ino,now.st_size,now.st_mtime_ns,checksum
-    if found_whole.get(path.resolve())==mark: return True
+    if found_whole.get(path.resolve())==mark_of(path, checksum): return True
     whole = sha256(path)==checksum
-    if whole: found_whole[path.resolve()] = mark
+    if whole: note_whole(path, checksum)
     return whole
 
 def files_of(

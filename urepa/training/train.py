@@ -375,7 +375,8 @@ def setup(
     data.wanted = objective.wanted
     if processes.main:
         check_trackers(config.run.trackers)
-        if told := data.sorted_by_class(): print(told, file=sys.stderr)
+        for told in (data.fetches_all(), data.sorted_by_class()):
+            if told: print(told, file=sys.stderr)
     processes.at('reading the newest checkpoint')
     state = resume_from(State(data.config, objective, processes), run)
     steps = config.optim.steps
