@@ -47,7 +47,7 @@ class Member:
         self.heard = self.moved = time.monotonic() # seconds
         self.step = 0 # rises with its work
         self.doing = 'at work' # the same in words
-        self.long = True # it may take longer than the others
+        self.limit = math.inf # seconds that the others wait for it; `None` is twice the patience
         self.left = False # it has ended as it should
         self.gone = False # the connection is closed
         self.words = '' # its last ones
@@ -71,11 +71,11 @@ class Member:
     def move(self,
         step:int, # Rises with the work
         doing:str, # The same in words
-        long:bool, # It may take longer than the others
+        limit:float|None, # Seconds that the others wait for it; `None` is twice the patience
     ):
         "Note how far it is."
         if step!=self.step: self.moved = time.monotonic()
-        self.step,self.doing,self.long = step,doing,long
+        self.step,self.doing,self.limit = step,doing,limit
 
 # %% ../nbs/03_processes.ipynb #8b55f13e
 class Presence:
@@ -90,7 +90,6 @@ class Presence:
         self.patience = patience
         self.beat = min(1., patience/60)
         self.grace = min(10., patience/6) # for the main thread to end by itself
-        self.longest = math.inf # seconds that the others wait for what may take long
         self.me = Member()
         self.members = {} # rank → the processes that are heard: all others by the first, the first by the others
         self.late = {} # rank → seconds, words: who is missing
@@ -216,9 +215,9 @@ class Presence:
             behind = {k:now-max(v.moved, waiting) for k,v in there.items() if v.step<foremost}
             late = {k:(v, f'been {there[k].doing}') for k,v in behind.items() if v>=3*self.beat}|late
         for rank,(seconds,why) in late.items():
-            silent = why=='not answered'
-            limit = self.patience if silent else self.longest if there[rank].long else 2*self.patience
-            told = '' if silent or there[rank].long else ' (twice UREPA_PATIENCE)'
+            limit,told = there[rank].limit,''
+            if limit is None: limit,told = 2*self.patience,' (twice UREPA_PATIENCE)'
+            if why=='not answered': limit,told = self.patience,''
             if seconds>=limit: self.lose(self.missing({rank:(seconds, why)})+told)
         if self.rank: late = {k:v for k,v in self.late.items() if k}|late # what the first process has said
         self.late = late
@@ -234,7 +233,7 @@ class Presence:
         "Tell the others what they need to know."
         for member in list(self.members.values()):
             if member.gone: continue
-            if self.rank: member.send(at=[self.me.step, self.me.doing, self.me.long])
+            if self.rank: member.send(at=[self.me.step, self.me.doing, self.me.limit])
             else: member.send(late=self.late, lost=self.lost)
 
     def warn(self):
@@ -282,12 +281,12 @@ class Presence:
 
     def at(self,
         doing:str='', # What this process begins, after `has been`; empty where it only meets the others
-        long:bool=False, # It may take this process longer than the others
+        limit:float|None=None, # Seconds that the others wait for it; by default twice the patience
     ):
         "Note that the work goes on; all processes do so at the same places."
         me = self.me
-        if doing: me.move(me.step+1, doing, long)
-        else: me.move(me.step+1, me.doing, me.long)
+        if doing: me.move(me.step+1, doing, limit)
+        else: me.move(me.step+1, me.doing, me.limit)
 
     def until(self,
         done:Callable, # Is it done?
@@ -472,13 +471,13 @@ class Processes:
                 'start them with torchrun, or set RANK')
         try:
             self.presence = presence_of(dist.get_rank() if connected else int(os.environ['RANK']), self.world)
+            self.at()
             a = self.accelerator = Accelerator(cpu=cpu, mixed_precision='no', kwargs_handlers=handlers)
         except UserError: raise
         except (RuntimeError, ValueError, OSError) as e:
             told = str(e).strip().partition('\n')[0]
             raise UserError(f'the processes cannot meet at {place} ({told}); is the port in use? '
                             'choose another: torchrun --master-port, or --standalone on one machine') from e
-        self.presence.longest = timeout.total_seconds()
         require(a.num_processes==self.world,
                 f'{self.world} processes were started and {a.num_processes} found each other; start them with torchrun')
         require(a.distributed_type.startswith('MULTI_'),
@@ -518,10 +517,10 @@ class Processes:
 
     def at(self,
         doing:str='', # As for `Presence.at`
-        long:bool=False, # As for `Presence.at`
+        long:bool=False, # It may take this process longer than the others, up to `timeout`
     ):
         "Note what this process begins, or that it meets the others: they name it if they come further."
-        if self.presence: self.presence.at(doing, long)
+        if self.presence: self.presence.at(doing, self.timeout.total_seconds() if long else None)
 
     def same(self,
         card:dict, # name → what JSON holds
