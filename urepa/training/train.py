@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['patience', 'blocks_of', 'State', 'Diverged', 'why_stop', 'modules', 'snapshot_of', 'resume_from', 'stop_requests',
-           'plan', 'Clock', 'card', 'Ready', 'begun', 'setup', 'Recorder', 'run_steps', 'train']
+           'plan', 'Clock', 'card', 'Ready', 'Begun', 'begun', 'setup', 'Recorder', 'run_steps', 'train']
 
 # %% ../../nbs/training/54_train.ipynb #0e9c1c10
 import math,signal,sys,threading,time
@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor,nn
 from ..data.batches import Batch,TrainingData
 from ..config import Config,field_names,field_value
-from ..core import UserError,progress,require,sha256
+from ..core import UserError,progress,require,sha256,write_json
 from .ema import Averages,own_part
 from .muon import optimizer_of
 from ..machine import check_machine
@@ -26,7 +26,7 @@ from .build import Undrawn,build
 from ..processes import Processes,Vote,numbered,say
 from ..nets.describe import describe,macs_in_words
 from .checkpoint import HostCopy,Writer,load_checkpoint,parts_of,snapshot,write_snapshot
-from .run import Log,Run,check_parts,check_trackers,trackers
+from .run import Log,Run,Start,check_parts,check_trackers,first_weights,trackers
 
 # %% ../../nbs/training/54_train.ipynb #45b84fac
 def blocks_of(
@@ -275,11 +275,16 @@ def plan(
     state:State, # About to begin
     images:int, # In the training set
     out:Path, # Run folder
+    start:Start|None=None, # Where its weights come from
 )->str: # A few lines
     "What a run is about to do."
     optim,processes,cost = state.config.optim,state.processes,state.cost
     world,first,seen = processes.world,state.step,optim.steps*optim.batch_size
     begin = f'from step {first:,}' if first else 'from the start'
+    if start:
+        kind = 'average' if start.weights=='ema' else 'weights'
+        projector = 'its projector, too' if start.projector else 'a new projector'
+        begin += f' with the {kind} of {start.run} at step {start.step:,} ({projector})'
     devices = '1 device' if world==1 else f'{world} devices'
     copies = ''
     if world>1: copies = ', a copy of the weights in each process (DDP)'
@@ -334,19 +339,27 @@ class Ready(NamedTuple):
     data:TrainingData # What it learns from
     state:State # Where it stands
     build:Callable # What built its parts
+    start:Start|None=None # Where a new run's weights come from, in the main process
+
+class Begun(NamedTuple):
+    "What is trained."
+    objective:nn.Module # An `Objective`
+    start:Start|None=None # Where its weights come from, in the main process; `None` where they were drawn
 
 def begun(
     make:Callable, # Makes what is trained
     run:Run, # Its folder
     processes:Processes, # Those that train together
-)->nn.Module: # An `Objective`
+    config:Config, # Of the run
+)->Begun:
     "What is trained. One process draws the weights of a new run; of one that goes on, the checkpoint holds them."
-    new = processes.broadcast(int(not run.steps))
+    new,start = processes.broadcast(int(not run.steps)),None
     with nullcontext() if new and processes.main else Undrawn(): objective = make()
     saved = {p for o in (objective.net, objective.projector) if o is not None for p in o.parameters()}
     if not new and not saved.issuperset(objective.parameters()): objective = make() # no checkpoint holds all of it
+    if new and processes.main and config.run.start_from: start = first_weights(objective, config)
     if new: processes.share(objective)
-    return objective
+    return Begun(objective, start)
 
 def setup(
     config:Config, # What to train
@@ -355,11 +368,12 @@ def setup(
     processes:Processes, # Those that train together
     build:Callable=build, # As for `train`
     until:int|None=None, # As for `train`
+    changes:bool=False, # As for `train`
 )->Ready:
     "Check everything, then build what is trained; nothing is written."
     processes.at('checking what it is to do')
-    processes.same(card(config, build, resume=resume, until=until))
-    run.check_config(config, resume)
+    processes.same(card(config, build, resume=resume, until=until, changes=changes))
+    run.check_config(config, resume, changes=changes)
     check_parts(config, processes.world)
     check_machine(config.run, processes.device)
     build = run.builder(build)
@@ -367,10 +381,11 @@ def setup(
     data = TrainingData(config, processes.device)
     if processes.main: data.check_sizes()
     run.check_store(data)
-    run.check_config(data.config, resume, settled=True)
+    run.check_config(data.config, resume, settled=True, changes=changes)
     processes.same({'the store':data.fingerprint, 'images':len(data)})
     processes.at('building the network')
-    objective = begun(lambda: build(data.config, data=data, device=processes.device).objective, run, processes)
+    def make(): return build(data.config, data=data, device=processes.device).objective
+    objective,start = begun(make, run, processes, data.config)
     objective.check_parts(processes.world*config.optim.grad_accum)
     data.wanted = objective.wanted
     if processes.main:
@@ -382,7 +397,7 @@ def setup(
     steps = config.optim.steps
     require(state.step<=steps, f'{run.folder} has done {state.step} steps already, and optim.steps is {steps}; '
             'give at least as many')
-    return Ready(data, state, build)
+    return Ready(data, state, build, start)
 
 # %% ../../nbs/training/54_train.ipynb #eeb2b5a1
 class Recorder:
@@ -544,18 +559,22 @@ def train(
     show:bool=True, # What is planned, and a progress bar
     watch:Callable|None=None, # `watch(run folder, step, processes)`, called in all processes for a picture or a score
     build:Callable=build, # Makes the parts, as `build(config, data=…, device=…)`; from `load_build`, its file is kept
+    changes:bool=False, # On resuming, what is set on purpose may change what is learned, as `Run.check_config` says
 )->Path: # The run folder
     "Train with U-REPA, in one process or many; a killed run loses at most the steps since its last checkpoint."
-    start,run,processes = time.perf_counter(),Run(out, new=True),Processes(config.run.device)
+    began,run,processes = time.perf_counter(),Run(out, new=True),Processes(config.run.device)
     with processes.name_lost_peer():
         resume = resume or processes.restarted(run.folder)
-        data,state,build = setup(config, run, resume, processes, build, until)
+        ready = setup(config, run, resume, processes, build, until=until, changes=changes)
+        data,state = ready.data,ready.state
         processes.begin(run.folder)
         with run.lock() if processes.main else nullcontext():
             if processes.main:
-                run.write(data.config, data.fingerprint, build)
+                run.note_changes(data.config, state.step)
+                run.write(data.config, data.fingerprint, ready.build)
+                if ready.start: write_json(run.folder/'start.json', ready.start._asdict())
                 run.rewind(state.step)
-                if show: print(plan(state, len(data), run.folder), file=sys.stderr)
-            run_steps(state, data, Recorder(state, run, show and processes.main, watch, start), until)
+                if show: print(plan(state, len(data), run.folder, ready.start), file=sys.stderr)
+            run_steps(state, data, Recorder(state, run, show and processes.main, watch, began), until)
             processes.wait()
     return run.folder
