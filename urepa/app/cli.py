@@ -363,7 +363,9 @@ def score_samples(
     nets,processes = judges(features, weights, how.device)
     judged = dict(reference=reference, nets=nets, keep=subset, show=True, processes=processes, reading=reading)
     drawn = dict(dataclasses.asdict(how), device=str(processes.device))
+    asked = dict(samples=str(samples), count=count, step=step, reference=reference, features=features, keep=subset)
     with processes.name_lost_peer():
+        processes.same(dataclasses.asdict(how)|dataclasses.asdict(reading)|asked)
         if run: score = score_run(samples, 5000 if count is None else count, step, **judged, **drawn)
         else: score = score_images(open_samples(samples), **judged)
     if score is None: return

@@ -476,12 +476,13 @@ def run_steps(
 ):
     "Step, log and save until the end, or until the run is asked to stop."
     o,processes,start = state.tuning,state.processes,time.perf_counter()
-    main,vote = processes.main,Vote(processes)
+    main,vote,first = processes.main,Vote(processes),state.step
     log,writer = (Log(run.folder), Writer(run.folder/'checkpoints', o.keep)) if main else (None, None)
     bar = progress(range(state.step, o.steps), 'finetune', show and main, total=o.steps, initial=state.step,
                    unit=' steps')
     with stop_requests(processes) as asked, writer or contextlib.nullcontext():
-        for _ in bar:
+        for k in bar:
+            processes.at(f'in step {k+1}', long=k==first)
             state.train_step(batches)
             if state.step%o.log_every==0:
                 means = state.pop_means(o.log_every)
@@ -490,6 +491,7 @@ def run_steps(
                 bar.set_postfix(told, refresh=False)
             stop = vote.put(asked)
             if stop or state.step==o.steps or state.step%o.save_every==0:
+                processes.at(f'saving step {state.step}', long=True)
                 copied = state.snapshot()
                 if writer: writer.put(copied)
             if stop: break

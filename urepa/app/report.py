@@ -29,7 +29,7 @@ from ..training.run import Loaded,Run
 
 # %% ../../nbs/app/80_report.ipynb #bf8e2648
 no_terms = ('step', 'loss', 'cosine', 'shuffled', 'gap', 'gradient', 'gradient_max', 'skipped', 'not_finite',
-    'seconds') # of a line of the log
+    'not_finite_in', 'seconds') # of a line of the log
 
 def logged_terms(
     log:list, # Of a run
