@@ -1,7 +1,7 @@
 # Every target makes .venv and installs into it what it needs; a second run reuses what stands.
 # PYTHON=/path/to/python chooses the interpreter that .venv is made with.
 .DEFAULT_GOAL := help
-.PHONY: help demo bench gpu test kills saves votes merges listing traffic engines faults export pages readme docs preview dev clean
+.PHONY: help demo bench gpu test kills saves votes merges listing traffic engines faults export pages results readme docs preview dev clean
 bin := .venv/bin
 JOBS ?= logical
 
@@ -66,6 +66,11 @@ export:  ## write the package from the pages, the README from the index page, an
 pages:   ## run the pages and store what they show, two at a time; PAGES="nbs/align/43_token.ipynb" chooses, FLAGS=slow runs slow cells too
 	@.ci/install dev
 	@$(bin)/python .ci/pages.py --flags "$(FLAGS)" $(PAGES)
+
+results: ## measure again what a page keeps in data/results, its slow cells included; PAGE="nbs/align/40_depth.ipynb" says which
+	@.ci/install dev
+	@$(bin)/python .ci/pages.py --results $(PAGE)
+	@$(bin)/python .ci/checksums.py
 
 docs:    ## render the website into _site with Quarto
 	@.ci/install dev

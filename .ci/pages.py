@@ -1,6 +1,7 @@
 """Runs pages, each in a process of its own, two at a time, and stores in them what their cells show.
 
     pages.py [--flags "slow cuda net"] [nbs/align/43_token.ipynb ...]      without names: every page
+    pages.py --results nbs/align/40_depth.ipynb      measures again what slow cells keep in this repository
 
 A page that fails keeps what it showed before; the last line counts, and the exit status tells."""
 import argparse
@@ -42,8 +43,14 @@ def run(page):
 parser = argparse.ArgumentParser()
 parser.add_argument('pages', nargs='*')
 parser.add_argument('--flags', default='', help='cells to run that are skipped by default: slow, cuda, net')
+parser.add_argument('--results', action='store_true',
+                    help='run slow cells, and let them write in place what `urepa.core.repository_file` guards')
 args = parser.parse_args()
-env = dict(os.environ, OMP_NUM_THREADS='1', MPLBACKEND='module://matplotlib_inline.backend_inline')
+if args.results:
+    if not args.pages: parser.error('name the page whose results are measured again: make results PAGE=nbs/...')
+    args.flags = f'{args.flags} slow'
+env = dict(os.environ, OMP_NUM_THREADS='1', MPLBACKEND='module://matplotlib_inline.backend_inline',
+           UREPA_RESULTS='1' if args.results else '')
 pages = args.pages or sorted(str(o.relative_to(root)) for o in (root/'nbs').rglob('*.ipynb')
                              if '.ipynb_checkpoints' not in o.parts)
 with ThreadPoolExecutor(2) as pool: passed = list(pool.map(run, pages))

@@ -8,10 +8,18 @@ from forks import command
 
 os.environ.update(OMP_NUM_THREADS='1', HF_HUB_OFFLINE='1', MPLBACKEND='Agg')
 
+def shared(tmp_path_factory):
+    "The folder of all processes that test."
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if 'PYTEST_XDIST_WORKER' in os.environ else base
+
 @pytest.fixture
-def urepa(tmp_path):
-    "The command in a process of its own, begun in the test's folder."
-    env = dict(os.environ, UREPA_CACHE=str(tmp_path/'cache'))
+def urepa(tmp_path, tmp_path_factory):
+    "The command in a process of its own, begun in the test's folder; what nets say of references is known to all."
+    cache, features = tmp_path/'cache', shared(tmp_path_factory)/'features'
+    for o in (cache, features): o.mkdir(exist_ok=True)
+    (cache/'features').symlink_to(features)
+    env = dict(os.environ, UREPA_CACHE=str(cache))
     def call(*words): return command(*words, cwd=tmp_path, env=env).done()
     def good(*words):
         done = call(*words)
@@ -24,8 +32,7 @@ def urepa(tmp_path):
 @pytest.fixture(scope='session')
 def site(tmp_path_factory):
     "This checkout with the website in `_preview`, rendered without Quarto once for all processes."
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if 'PYTEST_XDIST_WORKER' in os.environ else base)/'website'
+    folder = shared(tmp_path_factory)/'website'
     with FileLock(f'{folder}.lock'):
         if not folder.exists():
             partial = folder.with_suffix('.partial')

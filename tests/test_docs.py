@@ -134,7 +134,21 @@ def open_code(cells):
     closed = r'^#\| (code-fold: true|echo: false|include: false)'
     sources = [''.join(o['source']) for o in cells if o['cell_type']=='code']
     shown = '\n'.join(o for o in sources if not re.search(closed, o, flags=re.M)).split('\n')
-    return sum(bool(o.strip()) and not o.startswith('#|') for o in shown)
+    return [o for o in shown if o.strip() and not o.startswith('#|')]
+
+def staged_cells(site, page):
+    return json.loads((site/'_proc'/f'{name(page)}.ipynb').read_text(encoding='utf-8'))['cells']
+
+def for_prose(page):
+    "Is a page read for its prose?"
+    kinds = 'index', 'tutorials', 'explanations', 'howto', 'experiments', 'analysis', 'reference'
+    return name(page).split('/')[0] in kinds
+
+def test_shown_code_fits_its_column(site):
+    "A page that is read for its prose shows 100 characters of a line; the rest would have to be scrolled to."
+    wide = [f'{name(page)}: {len(line)} {line.strip()[:60]!r}' for page in pages() if for_prose(page)
+            for line in open_code(staged_cells(site, page)) if len(line)>100]
+    assert not wide, f'lines of more than 100 characters are shown: {wide}'
 
 def words(cells):
     "Words of the prose, and of what cells show as such."
@@ -144,10 +158,10 @@ def words(cells):
 
 def test_pages_keep_their_budget(site):
     "Lines of code for 100 words: few where one reads, more where a module is shown."
-    prose, over = ('index', 'tutorials', 'explanations', 'howto', 'experiments', 'analysis', 'reference'), []
+    over = []
     for page in pages():
-        cells = json.loads((site/'_proc'/f'{name(page)}.ipynb').read_text(encoding='utf-8'))['cells']
-        share, most = 100*open_code(cells)/words(cells), 30 if name(page).split('/')[0] in prose else 60
+        cells = staged_cells(site, page)
+        share, most = 100*len(open_code(cells))/words(cells), 30 if for_prose(page) else 60
         if share>most: over.append(f'{name(page)} shows {share:.0f} lines of code for 100 words; {most} are allowed')
     assert not over, f'{"; ".join(over)}: fold what is not read, or say more'
 

@@ -15,6 +15,7 @@ from urepa.data.sources import Source
 from urepa.data.teachers import teacher_fingerprint
 from urepa.score.draw import draw
 from urepa.training.build import load_build
+from urepa.training.checkpoint import load_module
 from urepa.training.run import Run
 from urepa.training.train import train
 
@@ -199,6 +200,9 @@ def test_network_of_diffusers(urepa, tmp_path):
     assert [o['step'] for o in run.log]==[*range(1, 7)] and loaded.step==6
     assert type(loaded.net) is AdaptedNetwork and loaded.net.block_index('mid')==4
     assert all({'token', 'manifold', 'gap'}<=set(o) for o in run.log)
+    average = {k:v.clone() for k, v in loaded.net.state_dict().items()}
+    load_module(run.checkpoint(), 'net', loaded.net) # what is drawn from is the average
+    assert any(not torch.equal(v, average[k]) for k, v in loaded.net.state_dict().items())
     urepa.good('sample', 'run', '--count', 8, '--steps', 2, '--out', 'drawn.npz')
     assert 'Fréchet' in urepa.good('evaluate', 'run', '--count', 16, '--steps', 2)
     urepa.good('report', 'run')

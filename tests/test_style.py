@@ -77,6 +77,15 @@ def problems(page):
     if not any(map(lesson, page.lessons)): yield 'it exports and has no lesson that asserts'
     if not page.outputs: yield 'it stores no output; run it: make pages'
 
+def test_what_pages_keep_is_written_where_asked():
+    "A cell that somebody tries must not replace what all pages show: see `urepa.core.repository_file`."
+    writes = r'\b(write_json|write_atomic|run_sweep|save\w*|savefig)\('
+    place = r"asset\('\w+'\)/|/'(data|nbs)'/"
+    sweeps = r"root/'nbs'/'experiments'/" # read, not written
+    loose = [f'{o.name}: {code[:50]!r}' for o in read_pages() for code in o.code
+             if re.search(writes, code) and re.search(place, re.sub(sweeps, '', code)) and '#| export' not in code]
+    assert not loose, f"{loose} write into the repository; ask repository_file('data/results/...') where to"
+
 @pytest.mark.parametrize('path', pages(), ids=name)
 def test_page_style(path):
     found = list(problems(Page(path)))

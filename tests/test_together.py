@@ -22,10 +22,10 @@ def kept(folder): return sorted(int(o.name) for o in (folder/'run'/'checkpoints'
 def ranks(tmp_path):
     "Begins processes with a patience of seconds; none outlives the test."
     begun = []
-    def begin(n, *more, patience=30, **options):
+    def begin(n, *more, patience=30, command=words, **options):
         env = dict(os.environ, UREPA_CACHE=str(tmp_path/'cache'), UREPA_PATIENCE=str(patience), ACCELERATE_USE_CPU='1',
                    OMP_NUM_THREADS='1')
-        begun.append(Ranks(n, *words, *more, cwd=tmp_path, env=env, **options))
+        begun.append(Ranks(n, *command, *more, cwd=tmp_path, env=env, **options))
         return begun[-1].forks
     yield begin
     for o in begun: o.kill()
@@ -46,13 +46,19 @@ def pause(fork): os.kill(fork.process.pid, signal.SIGSTOP)
 
 def other_code(*said):
     "The command with other code of the package."
-    from urepa.training import train as page
+    from urepa import processes as page
     page.source_digest = lambda: 'changed'
     urepa_command(*said)
 
 def other_torch(*said):
     import torch
     torch.__version__ = '2.6.0'
+    urepa_command(*said)
+
+def other_timm(*said):
+    from urepa import processes as page
+    version = page.package_version
+    page.package_version = lambda name: '0.4' if name=='timm' else version(name)
     urepa_command(*said)
 
 def halting(*said):
@@ -65,6 +71,22 @@ def halting(*said):
     Recorder.log_step = halt
     urepa_command(*said)
 
+def halting_inside(*said):
+    "The command, whose main thread hangs within its third step."
+    from urepa.training.train import State
+    backward = State.backward
+    def halt(self, *args, **options):
+        if self.step==2: time.sleep(60)
+        return backward(self, *args, **options)
+    State.backward = halt
+    urepa_command(*said)
+
+def halting_before(*said):
+    "The command, whose main thread hangs before the first step."
+    from urepa.training import train as page
+    page.TrainingData = lambda *args: time.sleep(60)
+    urepa_command(*said)
+
 def without_memory(*said):
     "The command, whose first image does not fit into memory."
     import torch
@@ -75,6 +97,17 @@ def without_memory(*said):
         Sampler.__call__ = call
         raise torch.OutOfMemoryError('CUDA out of memory')
     Sampler.__call__ = fails
+    urepa_command(*said)
+
+def halting_draw(*said):
+    "The command, whose main thread hangs before its first image."
+    from pathlib import Path
+
+    from urepa.score.draw import Sampler
+    def halt(self, *args, **options):
+        Path('drawing').touch()
+        time.sleep(60)
+    Sampler.__call__ = halt
     urepa_command(*said)
 
 @pytest.fixture
@@ -110,7 +143,9 @@ def test_another_store_or_build_file_is_refused(ranks, stores, tmp_path):
     refused(tmp_path, ranks(2, own={0: ['--data', 'a'], 1: ['--data', 'b']}), 'the store is')
     refused(tmp_path, ranks(2, own={0: ['--build', 'a.py'], 1: ['--build', 'b.py']}), 'the build file is')
 
-@pytest.mark.parametrize(('function', 'named'), [(other_code, 'the code of urepa'), (other_torch, "torch is '2.6.0'")])
+codes = [(other_code, 'the code of urepa'), (other_torch, "torch is '2.6.0'"), (other_timm, "timm is '0.4'")]
+
+@pytest.mark.parametrize(('function', 'named'), codes)
 def test_unlike_code_is_refused(ranks, tmp_path, function, named):
     refused(tmp_path, ranks(2, functions={1: function}), named)
 
@@ -165,10 +200,19 @@ def test_asked_to_end_while_waiting(ranks, tmp_path):
     assert 'it was asked to while process 2 of 2 has not answered' in told.stderr, told.stderr
     assert kept(tmp_path)==[steps_logged(tmp_path)[-1]]
 
-def test_a_process_that_hangs_is_named(ranks, tmp_path):
-    "It answers, and does not go on."
-    forks = ranks(2, patience=5, functions={1: halting})
-    until_told(forks[0], 'process 2 of 2 has been between steps 3 and 4 for')
+hangs = {halting: 'between steps 3 and 4', halting_inside: 'in step 3', halting_before: 'opening the data'}
+
+@pytest.mark.parametrize('function', hangs)
+def test_a_process_that_hangs_is_named_and_lost(ranks, tmp_path, function):
+    "It answers, and does not go on: the others wait for twice the patience. The last finished step is saved."
+    forks = ranks(2, patience=4, functions={1: function})
+    until_told(forks[0], f'process 2 of 2 has been {hangs[function]} for 1 s; the others wait', 120)
+    told = [o.done(60) for o in forks]
+    for o in told:
+        last = o.stderr.splitlines()[-1]
+        assert o.returncode==1 and 'Traceback' not in o.stderr, o.stderr
+        assert f'because process 2 of 2 has been {hangs[function]} for 8 s (twice UREPA_PATIENCE)' in last, o.stderr
+    assert kept(tmp_path)==steps_logged(tmp_path)[-1:], told[0].stderr
 
 @pytest.mark.parametrize('absent', [0, 1])
 def test_a_process_that_never_comes(ranks, tmp_path, absent):
@@ -188,6 +232,38 @@ def test_one_that_dies_is_named_and_the_step_saved(ranks, tmp_path):
     told = [o.done(60) for o in forks[:2]]
     for o in told: assert o.returncode==1 and 'because process 3 of 3 has ended' in o.stderr, o.stderr
     assert kept(tmp_path)==[steps_logged(tmp_path)[-1]]
+
+def test_one_of_two_that_draw_is_killed(ranks, tmp_path):
+    "The other one says so. The command again gives the bytes of one process. Unlike tasks are refused here, too."
+    [alone] = ranks(1, '--optim.steps', 2)
+    assert alone.done(120).returncode==0
+    drawing = ['sample', 'run', '--count', 70, '--steps', 2, '--device', 'cpu', '--out']
+    forks = ranks(2, 'two.npz', command=drawing, functions={1: halting_draw})
+    while not (tmp_path/'drawing').exists(): time.sleep(.02)
+    forks[1].kill()
+    told = forks[0].done(60)
+    assert told.returncode==1 and 'Traceback' not in told.stderr, told.stderr
+    assert 'process 1 of 2 stops because process 2 of 2 has ended' in told.stderr.splitlines()[-1], told.stderr
+    for n in (2, 1):
+        told = [o.done(120) for o in ranks(n, ['one.npz', 'two.npz'][n-1], command=drawing)]
+        assert [o.returncode for o in told]==[0]*n, told
+    assert (tmp_path/'two.npz').read_bytes()==(tmp_path/'one.npz').read_bytes()
+    for command, more, named in (([*drawing, 'again.npz'], ['--seed', 1], 'seed is 1'),
+                                 (['evaluate', 'one.npz'], ['--subset', 50], 'keep is 50')):
+        told = [o.done(120) for o in ranks(2, command=command, own={1: more})]
+        assert all(o.returncode==1 and named in o.stderr.splitlines()[-1] for o in told), told
+
+def test_unlike_ways_to_prepare_are_refused(ranks, tmp_path):
+    from PIL import Image
+    for k in range(4):
+        (tmp_path/'images'/f'{k%2}').mkdir(parents=True, exist_ok=True)
+        Image.new('L', (32, 32), 60*k).save(tmp_path/'images'/f'{k%2}'/f'{k}.png')
+    command = ['prepare', '--images', 'images', '--out', 'store', '--codec', 'pixels', '--teacher', 'embedded',
+               '--image-size', 32, '--grey']
+    told = [o.done(120) for o in ranks(2, command=command, own={1: ['--shard-size', 2]})]
+    for o in told:
+        assert o.returncode==1 and 'recipe.shard_size is 2 there' in o.stderr.splitlines()[-1], told
+    assert not (tmp_path/'store').exists()
 
 @pytest.mark.parametrize('split', [False, True])
 def test_looking_is_shared_and_may_fail(ranks, tmp_path, split):

@@ -33,6 +33,7 @@ _rooms = {
     'score.compare': ['compare'],
     'inside.cka': ['linear_cka'],
     'inside.probe': ['probe'],
+    'inside.look': ['look_inside'],
     'app.pipeline': ['UREPAPipeline', 'embedded_pipeline'],
     'app.restore': ['restore'],
     'app.published': ['from_sit'],

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['remedies', 'not_offered', 'COLORS', 'UserError', 'require', 'nearest', 'own_function', 'sides', 'as_size',
            'size_words', 'read_size', 'fitting_size', 'divides', 'remedy', 'flush', 'write_atomic', 'write_json',
-           'read_json', 'is_running', 'holder_of', 'is_at', 'held', 'sha256', 'asset', 'cache_folder',
-           'package_version', 'revision', 'source_digest', 'processor', 'provenance', 'Lines', 'progress']
+           'read_json', 'is_running', 'holder_of', 'is_at', 'held', 'sha256', 'asset', 'repository_file',
+           'cache_folder', 'package_version', 'revision', 'source_digest', 'processor', 'provenance', 'Lines',
+           'progress']
 
 # %% ../nbs/00_core.ipynb #0351c797
 import contextlib,errno,fcntl,hashlib,json,os,socket,sys,tempfile,time
@@ -238,6 +239,21 @@ def asset(
     for place in places:
         if place.joinpath(*parts).exists(): return place.joinpath(*parts)
     raise UserError(f"embedded file {'/'.join(parts)} is missing from {places[0]} and {places[1]}; reinstall urepa")
+
+# %% ../nbs/00_core.ipynb #f26419e1
+def repository_file(
+    path:str, # Of a file of this repository, such as `'data/results/depth.json'`
+)->Path:
+    "Where a page writes such a file: in its place under `make results`, else below `runs/pages/`."
+    root = Path(urepa.__file__).parent.parent
+    if not (root/'nbs').is_dir(): root = Path() # installed without the pages
+    place = root/path
+    if not os.environ.get('UREPA_RESULTS'): # which `make results` sets
+        place = root/'runs'/'pages'/path
+        print(f'{path} stays as it is: this goes to runs/pages/{path} (make results PAGE=... replaces it)',
+              file=sys.stderr)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place
 
 # %% ../nbs/00_core.ipynb #c0de0004
 def cache_folder()->Path:

@@ -6,12 +6,12 @@
 __all__ = ['in_store', 'fetched', 'commands', 'plain_letters', 'explained', 'site', 'demo', 'embedded_demo', 'builder',
            'run_training', 'train', 'recipe_options', 'patches_for', 'machine_options', 'store_options',
            'training_command', 'local_folder', 'prepare', 'verify_store', 'show_store', 'sample', 'check_evaluation',
-           'warn_of_reference', 'judges', 'store_statistics', 'score_samples', 'evaluate', 'report', 'sweep', 'compare',
-           'restore', 'export', 'import_network', 'info', 'image_words', 'list_presets', 'plan', 'embedded_files',
-           'doctor', 'bench', 'tuning_options', 'finetune', 'choice', 'size_registry', 'kinds_of', 'with_purpose',
-           'with_help', 'application', 'Mistyped', 'with_file', 'option_names', 'known_names', 'unknown', 'explain',
-           'overview', 'call_of', 'spelt_plainly', 'prepare_terminal', 'keep_traceback', 'more_about', 'told',
-           'memory_is_full', 'main', 'typed']
+           'warn_of_reference', 'judges', 'store_statistics', 'score_samples', 'evaluate', 'inside', 'report', 'sweep',
+           'compare', 'restore', 'export', 'import_network', 'info', 'image_words', 'list_presets', 'plan',
+           'embedded_files', 'doctor', 'bench', 'tuning_options', 'finetune', 'choice', 'size_registry', 'kinds_of',
+           'with_purpose', 'with_help', 'application', 'Mistyped', 'with_file', 'option_names', 'known_names',
+           'unknown', 'explain', 'overview', 'call_of', 'spelt_plainly', 'prepare_terminal', 'keep_traceback',
+           'more_about', 'told', 'memory_is_full', 'main', 'typed']
 
 # %% ../../nbs/app/81_cli.ipynb #79f4c937
 import codecs,dataclasses,os,re,shlex,shutil,sys,tempfile,time,traceback
@@ -90,12 +90,13 @@ def run_training(
     resume:bool, # Continue what stands there
     again:str='repeat the command with --resume', # How to go on
     build:Path|None=None, # A Python file that makes the parts
+    changes:bool=False, # As for `train`
 ):
     "Train, and say how to go on if it was stopped."
     from urepa.app.watch import watcher
     from urepa.training.run import Run
     from urepa.training.train import train
-    train(config, out, resume, watch=watcher(config), build=builder(build))
+    train(config, out, resume, watch=watcher(config), build=builder(build), changes=changes)
     done,steps = Run(out).steps[-1],config.optim.steps
     stopped = f'stopped after step {done:,} of {steps:,}, nothing is lost; {again} to continue'
     if done<steps: raise KeyboardInterrupt(stopped)
@@ -120,6 +121,10 @@ def train(
 
     A run once more, with another seed: urepa train --config runs/fashion --run.seed 1 --out runs/again
 
+    A run that goes on with another learning rate: urepa train fashion --out runs/fashion --resume --optim.lr 1e-3
+
+    A run that begins with the weights of another: urepa train fashion --run.start-from runs/fashion --out runs/more
+
     On eight GPUs: torchrun --standalone --nproc_per_node 8 -m urepa train sit_down_xl --data STORE --out runs/xl
 
     The fields of a preset and their values: urepa train PRESET --help
@@ -132,7 +137,7 @@ def train(
         config = Run(out).continued(config)
         changes = '; '.join(f'{k} is {new} in place of {old}' for k,(old,new) in differences(own, config).items())
         if changes and os.environ.get('RANK', '0')=='0': print(f'{out} goes on, but {changes}', file=sys.stderr)
-    run_training(config, out, resume, build=build)
+    run_training(config, out, resume, build=build, changes=resume)
 
 # %% ../../nbs/app/81_cli.ipynb #5d7aef8f
 def recipe_options():
@@ -358,7 +363,9 @@ def score_samples(
     nets,processes = judges(features, weights, how.device)
     judged = dict(reference=reference, nets=nets, keep=subset, show=True, processes=processes, reading=reading)
     drawn = dict(dataclasses.asdict(how), device=str(processes.device))
+    asked = dict(samples=str(samples), count=count, step=step, reference=reference, features=features, keep=subset)
     with processes.name_lost_peer():
+        processes.same(dataclasses.asdict(how)|dataclasses.asdict(reading)|asked)
         if run: score = score_run(samples, 5000 if count is None else count, step, **judged, **drawn)
         else: score = score_images(open_samples(samples), **judged)
     if score is None: return
@@ -405,6 +412,31 @@ def evaluate(
     check_evaluation(samples, run, statistics=statistics, size=size, **both, **drawn)
     if statistics is None: score_samples(samples, run, subset=subset, **both, **drawn)
     else: store_statistics(samples, statistics, size, subset=subset, **both)
+
+# %% ../../nbs/app/81_cli.ipynb #f990e2bf
+def inside(
+    run:Path, # Run folder, or one that urepa export wrote
+    out:Path|None=None, # Folder for three pictures, or one file that ends in .png, .pdf or .svg; RUN/inside by default
+    step:int|None=None, # Checkpoint; the newest by default
+    average:str='', # Averaged weights, as for urepa sample
+    teacher:str='', # Teacher to compare with, as for urepa prepare; the run's own by default
+    count:int=400, # Images to look with, of the kind that the run learned from
+    t:float=.5, # Time at which the network looks: 0 is the clean image, 1 is noise
+    device:str='auto', # Where to compute
+):
+    """Draw what the blocks of a run make of images: CKA with the teacher's layers, clouds of images, tokens as colours.
+
+    A folder of pictures and numbers: urepa inside runs/demo
+
+    One picture: urepa inside runs/demo --out inside.png
+
+    A run without alignment, beside a teacher: urepa inside runs/plain --teacher embedded
+
+    At more noise, of an older checkpoint: urepa inside runs/demo --t 0.8 --step 100
+    """
+    from urepa.inside.look import write_inside
+    look = dict(step=step, average=average, teacher=teacher, count=count, t=t, device=device)
+    print(f'{write_inside(run, out, **look, show=True)} is written')
 
 # %% ../../nbs/app/81_cli.ipynb #c11a0007
 def report(
@@ -681,8 +713,8 @@ in_store = dict(verify=verify_store, show=show_store)
 fetched = dict(recipe=recipe_options, tuning=tuning_options) # parameter → the class of its fields
 commands = dict(
     demo=demo, prepare=prepare, store=in_store, train=train, finetune=finetune, sample=sample, restore=restore,
-    evaluate=evaluate, compare=compare, export=export, **{'import':import_network}, report=report, sweep=sweep,
-    info=info, plan=plan, bench=bench, doctor=doctor)
+    evaluate=evaluate, compare=compare, export=export, **{'import':import_network}, inside=inside, report=report,
+    sweep=sweep, info=info, plan=plan, bench=bench, doctor=doctor)
 
 def choice(
     configs:dict, # name → `Config`

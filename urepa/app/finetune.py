@@ -24,6 +24,7 @@ from ..data.order import Shuffle,batch_indices
 from ..data.images import open_source
 from ..data.prepare import Recipe,prepare
 from ..data.store import Store
+from ..data.teachers import told_shape
 from ..data.texts import TextEncoder,pipeline_index,quiet_libraries
 from ..machine import generator,has_bfloat16,to_device
 from ..nets.places import example_of
@@ -475,12 +476,13 @@ def run_steps(
 ):
     "Step, log and save until the end, or until the run is asked to stop."
     o,processes,start = state.tuning,state.processes,time.perf_counter()
-    main,vote = processes.main,Vote(processes)
+    main,vote,first = processes.main,Vote(processes),state.step
     log,writer = (Log(run.folder), Writer(run.folder/'checkpoints', o.keep)) if main else (None, None)
     bar = progress(range(state.step, o.steps), 'finetune', show and main, total=o.steps, initial=state.step,
                    unit=' steps')
     with stop_requests(processes) as asked, writer or contextlib.nullcontext():
-        for _ in bar:
+        for k in bar:
+            processes.at(f'in step {k+1}', long=k==first)
             state.train_step(batches)
             if state.step%o.log_every==0:
                 means = state.pop_means(o.log_every)
@@ -489,6 +491,7 @@ def run_steps(
                 bar.set_postfix(told, refresh=False)
             stop = vote.put(asked)
             if stop or state.step==o.steps or state.step%o.save_every==0:
+                processes.at(f'saving step {state.step}', long=True)
                 copied = state.snapshot()
                 if writer: writer.put(copied)
             if stop: break
@@ -508,12 +511,12 @@ def build_model(
     unet.to(device)
     aligner = None
     if tuning.weight:
-        teacher,(channels,*size) = store.meta['teacher'],store.meta['tensors']['moments'][1]
+        teacher,(channels,*size) = told_shape(store.meta['teacher']),store.meta['tensors']['moments'][1]
         shown = example_of(unet)|dict(sample=torch.zeros(2, channels//2, *size)) # of the store's size
         shown = tree_map_only(Tensor, lambda o: o.to(unet.dtype) if o.is_floating_point() else o, shown)
         aligner = Aligner(
-            unet, tuning.at, teacher_width=teacher['width'], teacher_grid=teacher['grid'], example=shown,
-            seed=tuning.seed, weight=tuning.weight, manifold=tuning.manifold, hidden=tuning.hidden,
+            unet, tuning.at, teacher_width=teacher.width, teacher_grid=teacher.grid, teacher_layers=teacher.layers,
+            example=shown, seed=tuning.seed, weight=tuning.weight, manifold=tuning.manifold, hidden=tuning.hidden,
             stop_step=tuning.stop_step)
     return Denoising(unet, scheduler, aligner, gamma=tuning.min_snr, bf16=bf16, factor=factor).to(device)
 

@@ -483,7 +483,8 @@ def goals(
     found = []
     if {'literal', 'urepa, compiled'}<=set(step):
         own,literal = step['urepa, compiled'],step['literal']
-        found.append(('times the images/s of the literal step', own['images_per_second']/literal['images_per_second'], 2))
+        speed = own['images_per_second']/literal['images_per_second']
+        found.append(('times the images/s of the literal step', speed, 2))
         each = [o['memory']/o['batch'] for o in (own, literal)] # batches are as large as they fit
         found.append(('of its memory for an image', each[0]/each[1], .8))
     if 'urepa, xl' in step: found.append(('of the peak with SiT↓-XL', step['urepa, xl']['mfu'], .4))

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['no_terms', 'steering', 'not_shown', 'style', 'sweeps', 'row_names', 'row_colors', 'logged_terms', 'loss_figure',
            'show_row', 'Shown', 'shown_columns', 'embedded_images', 'Drawing', 'shown_drawing', 'samples_figure',
-           'growth_figure', 'token_maps', 'cka_figure', 'picture', 'embedded_png', 'table', 'listed', 'typed',
-           'score_section', 'sweep_section', 'comparison_section', 'try_next', 'guard_in_words', 'real_section',
-           'pictures', 'facts', 'inside_section', 'write_report']
+           'growth_figure', 'cka_figure', 'picture', 'embedded_png', 'table', 'listed', 'typed', 'score_section',
+           'sweep_section', 'comparison_section', 'try_next', 'guard_in_words', 'real_section', 'pictures', 'facts',
+           'inside_section', 'write_report']
 
 # %% ../../nbs/app/80_report.ipynb #211877f9
 import base64,html,io,shlex,textwrap
@@ -19,20 +19,17 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from ..config import Config,Sampling,drawing,drawing_words,from_dict,set_fields,settled
 from ..core import COLORS,asset,read_json,require,write_atomic
-from ..data.images import class_names,fashion,image_grid,to_model
-from ..data.teachers import load_teacher
-from ..inside.cka import cka_map,plot_cka
-from ..machine import generator
+from ..data.images import class_names,image_grid
+from ..inside.look import draw_cka,look_inside
 from ..nets.describe import block_words
 from ..score.compare import comparison_figure,grouped,in_words,read_scores
 from ..score.draw import draw
 from ..score.evaluate import always_named,or_dash,score_table
-from ..tokens import resize_tokens
 from ..training.run import Loaded,Run
 
 # %% ../../nbs/app/80_report.ipynb #bf8e2648
 no_terms = ('step', 'loss', 'cosine', 'shuffled', 'gap', 'gradient', 'gradient_max', 'skipped', 'not_finite',
-    'seconds') # of a line of the log
+    'not_finite_in', 'seconds') # of a line of the log
 
 def logged_terms(
     log:list, # Of a run
@@ -146,34 +143,11 @@ def growth_figure(
     return fig
 
 # %% ../../nbs/app/80_report.ipynb #a86a6625
-@torch.inference_mode()
-def token_maps(
-    newest:Loaded, # Of a run on the embedded images
-    count:int=128, # Images of the test split
-    t:float=.5, # Time at which the U-Net looks
-    rows:int=1500, # Tokens kept, chosen at random
-)->tuple: # U-Net tokens by block, teacher tokens by block, each `[rows d]`, all at the same places
-    "What every block of the U-Net and of its teacher makes of the same images."
-    net,config = newest.net,newest.config
-    teacher = load_teacher(config.align.teacher, seed=config.run.seed)
-    images,labels = fashion('test')
-    x,times = to_model(images[:count]),torch.full((count,), t)
-    noisy = newest.flow.noisy(x, torch.randn(x.shape, generator=generator('maps')), times)
-    y = labels[:count] if config.data.labelled else torch.full((count,), config.model.n_classes)
-    _,student = net.forward_intermediates(noisy, times, y, indices=list(range(1, net.n_blocks+1)))
-    kept = torch.randperm(count*teacher.grid**2, generator=generator('rows'))[:rows]
-    def places(tokens): return [resize_tokens(o, teacher.grid).flatten(0, 1)[kept] for o in tokens]
-    return places(student),places(teacher.blocks(x))
-
 def cka_figure(
     newest:Loaded, # Of a run on the embedded images
 )->Figure:
-    "CKA of every U-Net block with every teacher block."
-    fig,ax = plt.subplots(figsize=(4.2, 3.2))
-    stages = [newest.net.stage(i) for i in range(1, newest.net.n_blocks+1)]
-    plot_cka(cka_map(*token_maps(newest)), stages, ax=ax)
-    fig.tight_layout()
-    return fig
+    "CKA of every block of the network with every block of its teacher."
+    return draw_cka(look_inside(newest, count=128))
 
 # %% ../../nbs/app/80_report.ipynb #034dfc06
 style = """body{font:16px/1.55 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222}

@@ -20,6 +20,7 @@ from PIL import ExifTags,Image,ImageOps
 from torch import Tensor
 from ..config import Sampling
 from ..core import UserError,held,progress,read_json,require,sides,write_atomic,write_json
+from ..data.images import standard_colours
 from ..data.sources import is_image,walk
 from ..data.tasks import Task,enlarge,partners
 from ..machine import generator
@@ -101,6 +102,9 @@ def plain_pixels(
 )->tuple[np.ndarray, dict]: # Pixels, and what else the file says
     "Pixels of a mode that Pillow knows."
     image = ImageOps.exif_transpose(image)
+    if image.mode in ('CMYK', 'LAB', 'HSV'): # inks, and numbers that no task restores: colours as a viewer shows them
+        image = standard_colours(image).convert('RGB')
+        image.info.pop('icc_profile', None)
     if image.mode in ('1', 'P', 'PA', 'YCbCr'):
         image = image.convert('L' if image.mode=='1' else 'RGBA' if image.has_transparency_data else 'RGB')
     known = image.mode in ('L', 'LA', 'RGB', 'RGBA') or image.mode.startswith('I;16')

@@ -528,6 +528,8 @@ def prepare(
             'images with texts (a data set with a column text, files of the same name ending in .txt, metadata.csv), '
             'or leave out text_encoder')
     encoder = Encoder(recipe, processes.device, teacher)
+    about = {k:v for k,v in flat(encoder.about(source)).items() if k!='source'} # where images lie may differ
+    processes.same(dict(about, images=source.length))
     (out/'shards').mkdir(parents=True, exist_ok=True)
     components = encoder.teacher is not None and components_kept(recipe.tokens)>0
     with held(out/'.lock', out, wait) if processes.main else nullcontext():

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor,nn
-from ..core import package_version,require,revision
+from ..core import package_version,repository_file,require,revision
 from ..core import progress as progress_bar
 from .images import fashion,to_model
-from .teachers import patches,small_vit,teacher_path
+from .teachers import patches,small_vit
 from ..machine import generator,seeded
 from ..tensors import save_tensors
 
@@ -190,7 +190,7 @@ def make_teacher(
     epochs:float=2.5, # Passes over the training split
     seed:int=0, # Names every draw
 )->dict: # How it was trained
-    "Train the teacher of one kind and put it among the embedded weights."
+    "Train the teacher of one kind and put it where `repository_file` says."
     start = time.time()
     vit,heads = train_teacher(kind, epochs, seed)
     recipe = dict(kind=kind, epochs=epochs, seed=seed, batch=32, lr=3e-3, data='Fashion-MNIST, training split')
@@ -198,7 +198,7 @@ def make_teacher(
     versions = dict(torch=package_version('torch'), timm=package_version('timm'), revision=revision())
     record = dict(**recipe, **cost, threads=torch.get_num_threads(), **versions)
     if kind!='self': record['accuracy'] = round(head_accuracy(vit, heads), 4)
-    save_teacher(teacher_path(kind), vit, record)
+    save_teacher(repository_file(f'data/weights/teacher_{kind}.safetensors'), vit, record)
     return record
 
 def make_own_teacher(

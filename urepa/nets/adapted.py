@@ -14,7 +14,7 @@ from torch import Tensor,nn
 from torch.utils._pytree import tree_map_only
 from ..config import Config,Model
 from ..core import as_size,divides,fitting_size,require,sides,size_words
-from .places import Place,example_of,find_module,find_places,first_tensor,image_in,read_output
+from .places import Place,example_of,find_module,find_places,image_in,read_output,tensor_of
 
 # %% ../../nbs/nets/24_adapted.ipynb #2e7fbed1
 class Heard:
@@ -36,7 +36,8 @@ class Listener:
 
     def __call__(self, module, inputs, output):
         if self.number not in self.heard.wanted: return
-        self.heard.tokens[self.number] = read_output(output, self.place.grid, self.place.prefix).tokens
+        place = self.place
+        self.heard.tokens[self.number] = read_output(output, place.grid, place.prefix, place.part).tokens
 
 class AdaptedNetwork(nn.Module):
     "Any network as a `Network`: its blocks are its places."
@@ -131,14 +132,17 @@ def call_like(
     example, # Arguments of one call, as for `find_places`, that begin with image and time
     time_scale:float=1000., # Factor on t
 )->Callable: # `call(net, x, t, y)`
-    "A call with the image and the time put in their places; all other arguments stay what they are, one row of them."
+    "A call with image and time put in their places; what else has a row for each image is repeated from the first."
+    image = image_in(example)
     def call(net, x, t, y):
-        def rows(o): return o[:1].expand(len(x), *o.shape[1:]).to(x.device)
+        def rows(o):
+            each = image is not None and o.ndim>0 and len(o)==len(image)
+            return (o[:1].expand(len(x), *o.shape[1:]).contiguous() if each else o).to(x.device)
         given = tree_map_only(Tensor, rows, example)
         here = x,time_scale*t
         if isinstance(given, Mapping): answer = net(**{**given, **dict(zip(given, here))})
         else: answer = net(*here, *given[2:])
-        return first_tensor(answer)
+        return tensor_of(answer)
     return call
 
 def adapt(

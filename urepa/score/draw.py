@@ -352,6 +352,7 @@ def sample_files(
     sampler = Sampler(run, dataclasses.replace(how, device=str(processes.device)), step, processes)
     if show and rank==0: print(f'{run}: {drawing_words(sampler.how)}', file=sys.stderr)
     plan = dict(n=n, **sampler.record())
+    processes.same(dict(plan['sampling'], images=n, out=str(out), step=plan['step'], weights=plan['checkpoint']))
     left = open_output(writer, plan)
     processes.wait()
     if not left: return writer.out

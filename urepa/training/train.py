@@ -4,28 +4,29 @@
 
 # %% auto #0
 __all__ = ['patience', 'blocks_of', 'State', 'Diverged', 'why_stop', 'modules', 'snapshot_of', 'resume_from', 'stop_requests',
-           'plan', 'Clock', 'card', 'Ready', 'begun', 'setup', 'Recorder', 'run_steps', 'train']
+           'plan', 'Clock', 'card', 'Ready', 'Begun', 'begun', 'setup', 'Recorder', 'run_steps', 'train']
 
 # %% ../../nbs/training/54_train.ipynb #0e9c1c10
-import signal,sys,threading,time
+import math,signal,sys,threading,time
 from collections.abc import Callable
 from contextlib import closing,contextmanager,nullcontext
 from pathlib import Path
 from typing import NamedTuple
 import torch
 from fastcore.basics import patch
+import torch.distributed as dist
 from torch import Tensor,nn
 from ..data.batches import Batch,TrainingData
 from ..config import Config,field_names,field_value
-from ..core import UserError,package_version,progress,require,sha256,source_digest
-from .ema import Averages
+from ..core import UserError,progress,require,sha256,write_json
+from .ema import Averages,own_part
 from .muon import optimizer_of
 from ..machine import check_machine
 from .build import Undrawn,build
-from ..processes import Processes,Vote,say
+from ..processes import Processes,Vote,numbered,say
 from ..nets.describe import describe,macs_in_words
 from .checkpoint import HostCopy,Writer,load_checkpoint,parts_of,snapshot,write_snapshot
-from .run import Log,Run,check_parts,check_trackers,trackers
+from .run import Log,Run,Start,check_parts,check_trackers,first_weights,trackers
 
 # %% ../../nbs/training/54_train.ipynb #45b84fac
 def blocks_of(
@@ -49,8 +50,11 @@ class State:
         self.step = 0 # steps done
         self.moving = False # weights, averages and moments are between two steps
         self.mesh = self.processes.side_line() if shard else None # for checkpoints of split weights
-        self.sums = {} # of the loss terms since the last line of the log
+        self.forget()
         self.skipped_in_a_row = 0
+        self.finished = None # an event behind the last step, on a GPU
+        device = self.processes.device
+        self.own_rank = torch.arange(self.processes.world, device=device)==self.processes.rank
         self.cost = describe(objective.net, objective.projector, align.block) # while the weights are in one piece
         self.ema = Averages(objective.net, optim.ema, optim.averages)
         if shard:
@@ -60,6 +64,36 @@ class State:
         self.call = self.processes.wrap(
             objective, shard, blocks_of(objective.net), find_unused=align.stop_step>0, bf16=bf16)
         self.optimizer = optimizer_of(optim, objective, blocks_of(objective.net))
+
+    def forget(self):
+        "Let the sums of the log start anew."
+        self.names = [] # of the sums
+        self.totals = None # the sums, float64
+        self.peak = None # the largest gradient, a scalar
+
+    @property
+    def sums(self)->dict: # name → scalar, float64
+        "What has come together since the last line of the log."
+        if self.totals is None: return {}
+        return dict(zip(self.names, self.totals.unbind()))|dict(gradient_max=self.peak)
+
+    @sums.setter
+    def sums(self, sums):
+        self.forget()
+        if not sums: return
+        numbers = dict(sums)
+        self.peak = numbers.pop('gradient_max')
+        self.names,self.totals = list(numbers),torch.stack(list(numbers.values()))
+
+    def mark(self):
+        "Mark on a GPU where the last step ends."
+        if self.processes.device.type!='cuda': return
+        self.finished = self.finished or torch.cuda.Event()
+        self.finished.record()
+
+    def busy(self)->bool:
+        "Is a GPU still at work on a step that the host has done?"
+        return self.finished is not None and not self.finished.query()
 
 # %% ../../nbs/training/54_train.ipynb #87f540e2
 @patch
@@ -78,11 +112,24 @@ def backward(self:State,
     aligned = stop==0 or self.step<stop
     with nullcontext() if last else self.processes.no_sync(self.call):
         terms = self.call(*batch, aligned=aligned)
+        if last: self.processes.at() # gradients are averaged now
         loss = terms['loss']
         (loss*torch.where(loss.isfinite(), 1/n, float('nan'))).backward()
     return {k:v.detach() for k,v in terms.items()}
 
 # %% ../../nbs/training/54_train.ipynb #0630ca11
+@patch
+def clip(self:State)->Tensor: # The norm before, a scalar, the same in all processes
+    "Shorten the gradient if it is longer than allowed."
+    longest,parameters = self.config.optim.max_grad_norm,list(self.objective.parameters())
+    if not self.mesh: return nn.utils.clip_grad_norm_(parameters, longest, foreach=True)
+    own = [own_part(p.grad) for p in parameters if p.grad is not None]
+    square = nn.utils.get_total_norm(own, foreach=True).square()
+    dist.all_reduce(square)
+    norm = square.sqrt()
+    torch._foreach_mul_(own, (longest/(norm+1e-6)).clamp(max=1.))
+    return norm
+
 @patch
 def train_step(self:State,
     *batches:Batch, # One for each of `parts`
@@ -93,16 +140,16 @@ def train_step(self:State,
     for group in self.optimizer.param_groups: group['lr'] = optim.lr*warmup
     self.optimizer.zero_grad()
     terms = [self.backward(batch, last=k==len(batches)) for k,batch in enumerate(batches, 1)]
-    norm = nn.utils.clip_grad_norm_(self.objective.parameters(), optim.max_grad_norm, foreach=True)
-    if hasattr(norm, 'full_tensor'): norm = norm.full_tensor() # of split weights
+    norm = self.clip()
     finite = norm.isfinite()
     self.moving = True
     self.optimizer.found_inf = (~finite).float() # the fused kernel then leaves weights and moments alone
     self.optimizer.step()
     self.ema.update(finite)
     self.step += 1
-    means = {k:torch.stack([o[k] for o in terms]).mean() for k in terms[0]}
-    self.accumulate(means|dict(gradient=norm), finite)
+    means = torch.stack([torch.stack(list(o.values())) for o in terms]).mean(0)
+    self.accumulate(dict(zip(terms[0], means.unbind()))|dict(gradient=norm), finite)
+    self.mark()
     self.moving = False
 
 # %% ../../nbs/training/54_train.ipynb #13a57f6f
@@ -113,27 +160,38 @@ def losses(self:State)->list[str]:
 
 @patch
 def accumulate(self:State,
-    terms:dict, # name → scalar
+    terms:dict, # name → scalar; the last one is the gradient's norm, the same in all processes
     finite:Tensor, # Whether the step counts, a scalar
 ):
-    "Add a step to the sums, without waiting for the device."
-    bad = {f'bad {k}':~terms[k].isfinite() for k in (*self.losses, 'gradient') if k in terms}
-    counted = {k:v.where(finite, 0.) for k,v in terms.items()}
-    new = counted|dict(count=finite, skipped=~finite)|bad
-    peak = torch.as_tensor(self.sums.get('gradient_max', 0.)).to(finite.device)
-    peak = torch.maximum(new['gradient'], peak)
-    self.sums = {k:self.sums.get(k, 0.)+v.double() for k,v in new.items()}|dict(gradient_max=peak.double())
-    self.skipped_in_a_row = (self.skipped_in_a_row+1)*~finite
+    "Add a step to the sums, all in one vector, without waiting for the device."
+    values,skip = torch.stack(list(terms.values())),~finite
+    counted,bad = values.where(finite, 0.),~values.isfinite()
+    names = [*terms, 'count', 'skipped', *[f'bad {k}' for k in terms]]
+    new = [counted, torch.stack([finite, skip]), bad]
+    if self.processes.world>1:
+        names += [f'bad in {k+1}' for k in range(self.processes.world)]
+        new.append(self.own_rank*bad[:-1].any())
+    if self.names and names!=self.names: # of a run that goes on with other terms or processes
+        zero,sums = torch.zeros_like(self.peak),self.sums
+        self.totals = torch.stack([sums.get(k, zero) for k in names])
+    new,gradient = torch.cat(new).double(),counted[-1].double()
+    self.names = names
+    self.totals = new if self.totals is None else self.totals+new
+    self.peak = gradient if self.peak is None else torch.maximum(self.peak, gradient)
+    self.skipped_in_a_row = (self.skipped_in_a_row+1)*skip
 
 @patch
 def pop_means(self:State)->dict: # Mean of each term over the steps that counted, `None` if none did
     "What the log records since the last call; the sums start anew."
-    sums,self.sums = self.processes.mean(self.sums),{}
+    sums = self.processes.mean(self.sums)
+    self.forget()
     count,skipped,peak = (sums.pop(k) for k in ('count', 'skipped', 'gradient_max'))
-    bad = [k.removeprefix('bad ') for k,v in sums.items() if k.startswith('bad ') and v]
+    bad = [k for k in (*self.losses, 'gradient') if sums.get(f'bad {k}')]
+    where = [k for k in range(1, self.processes.world+1) if sums.get(f'bad in {k}')]
     means = {k:v/count if count else None for k,v in sums.items() if not k.startswith('bad ')}
     means |= dict(gradient_max=peak, skipped=round(skipped))
-    return means|dict(not_finite=bad) if bad else means
+    if bad: means['not_finite'] = bad
+    return means|dict(not_finite_in=where) if where else means
 
 # %% ../../nbs/training/54_train.ipynb #dcfc87f3
 patience = 10 # steps in a row, or half of those between two lines of the log if that is more
@@ -146,11 +204,13 @@ def why_stop(
     in_a_row:int, # Skipped steps in a row
     step:int, # Now
     window:int, # Steps since the last call
+    world:int=1, # Processes
 )->str: # A sentence; empty while there is hope
     "Whether too many steps were skipped for the run to go on."
     skipped = means['skipped']
     if in_a_row<patience and skipped<=max(patience, window/2): return ''
     terms = ', '.join(means['not_finite'])
+    if where := means.get('not_finite_in'): terms += f', of {numbered([k-1 for k in where], world).rpartition(" ")[0]}'
     return (f'{skipped} of the last {window} steps before step {step} were not finite (in {terms}) and were skipped; '
             f'the checkpoint of step {step} holds the last good weights: begin anew with a lower optim.lr, '
             'a longer optim.warmup or --model.qk-norm, or look for what is odd in the data')
@@ -215,11 +275,16 @@ def plan(
     state:State, # About to begin
     images:int, # In the training set
     out:Path, # Run folder
+    start:Start|None=None, # Where its weights come from
 )->str: # A few lines
     "What a run is about to do."
     optim,processes,cost = state.config.optim,state.processes,state.cost
     world,first,seen = processes.world,state.step,optim.steps*optim.batch_size
     begin = f'from step {first:,}' if first else 'from the start'
+    if start:
+        kind = 'average' if start.weights=='ema' else 'weights'
+        projector = 'its projector, too' if start.projector else 'a new projector'
+        begin += f' with the {kind} of {start.run} at step {start.step:,} ({projector})'
     devices = '1 device' if world==1 else f'{world} devices'
     copies = ''
     if world>1: copies = ', a copy of the weights in each process (DDP)'
@@ -267,28 +332,34 @@ def card(
     source = getattr(build, 'source', None)
     fields = {k:field_value(config, k) for k in field_names() if k!='data.store'}
     fields['data.store'] = bool(config.data.store) # where it lies may differ
-    code = f"{package_version('urepa')} ({source_digest()})"
-    return fields|options|{'the code of urepa':code, 'torch':torch.__version__,
-                           'the build file':source and sha256(source)}
+    return fields|options|{'the build file':source and sha256(source)}
 
 class Ready(NamedTuple):
     "What a run needs for its first step."
     data:TrainingData # What it learns from
     state:State # Where it stands
     build:Callable # What built its parts
+    start:Start|None=None # Where a new run's weights come from, in the main process
+
+class Begun(NamedTuple):
+    "What is trained."
+    objective:nn.Module # An `Objective`
+    start:Start|None=None # Where its weights come from, in the main process; `None` where they were drawn
 
 def begun(
     make:Callable, # Makes what is trained
     run:Run, # Its folder
     processes:Processes, # Those that train together
-)->nn.Module: # An `Objective`
+    config:Config, # Of the run
+)->Begun:
     "What is trained. One process draws the weights of a new run; of one that goes on, the checkpoint holds them."
-    new = processes.broadcast(int(not run.steps))
+    new,start = processes.broadcast(int(not run.steps)),None
     with nullcontext() if new and processes.main else Undrawn(): objective = make()
     saved = {p for o in (objective.net, objective.projector) if o is not None for p in o.parameters()}
     if not new and not saved.issuperset(objective.parameters()): objective = make() # no checkpoint holds all of it
+    if new and processes.main and config.run.start_from: start = first_weights(objective, config)
     if new: processes.share(objective)
-    return objective
+    return Begun(objective, start)
 
 def setup(
     config:Config, # What to train
@@ -297,30 +368,36 @@ def setup(
     processes:Processes, # Those that train together
     build:Callable=build, # As for `train`
     until:int|None=None, # As for `train`
+    changes:bool=False, # As for `train`
 )->Ready:
     "Check everything, then build what is trained; nothing is written."
-    processes.same(card(config, build, resume=resume, until=until))
-    run.check_config(config, resume)
+    processes.at('checking what it is to do')
+    processes.same(card(config, build, resume=resume, until=until, changes=changes))
+    run.check_config(config, resume, changes=changes)
     check_parts(config, processes.world)
     check_machine(config.run, processes.device)
     build = run.builder(build)
+    processes.at('opening the data')
     data = TrainingData(config, processes.device)
     if processes.main: data.check_sizes()
     run.check_store(data)
-    run.check_config(data.config, resume, settled=True)
+    run.check_config(data.config, resume, settled=True, changes=changes)
     processes.same({'the store':data.fingerprint, 'images':len(data)})
-    objective = begun(lambda: build(data.config, data=data, device=processes.device).objective, run, processes)
+    processes.at('building the network')
+    def make(): return build(data.config, data=data, device=processes.device).objective
+    objective,start = begun(make, run, processes, data.config)
     objective.check_parts(processes.world*config.optim.grad_accum)
     data.wanted = objective.wanted
     if processes.main:
         check_trackers(config.run.trackers)
         for told in (data.fetches_all(), data.sorted_by_class()):
             if told: print(told, file=sys.stderr)
+    processes.at('reading the newest checkpoint')
     state = resume_from(State(data.config, objective, processes), run)
     steps = config.optim.steps
     require(state.step<=steps, f'{run.folder} has done {state.step} steps already, and optim.steps is {steps}; '
             'give at least as many')
-    return Ready(data, state, build)
+    return Ready(data, state, build, start)
 
 # %% ../../nbs/training/54_train.ipynb #eeb2b5a1
 class Recorder:
@@ -367,7 +444,8 @@ class Recorder:
         means = state.pop_means()
         if self.log: self.log.add(dict(step=state.step, **means, seconds=time.perf_counter()-self.start))
         self.bar.set_postfix({k:f'{means[k]:.3f}' for k in state.losses if means.get(k)}, refresh=False)
-        self.broken = why_stop(means, int(state.skipped_in_a_row), state.step, state.config.run.log_every)
+        in_a_row,every = int(state.skipped_in_a_row),state.config.run.log_every
+        self.broken = why_stop(means, in_a_row, state.step, every, state.processes.world)
 
     def save(self,
         stop:bool, # The run ends here
@@ -376,6 +454,7 @@ class Recorder:
         options = self.state.config.run
         due = self.watch and self.due(options.sample_every, options.score_every)
         saves = stop or due or self.due(options.save_every, self.state.config.optim.steps)
+        if saves: self.state.processes.at(f'saving step {self.state.step}', long=True)
         self.look(now=saves) # before the next one is written
         if not saves: return
         if self.writer: self.writer.wait() # no more than one copy of a state is held
@@ -396,6 +475,22 @@ class Recorder:
         failed = bool(self.writer and self.writer.wait())
         if not processes.broadcast(int(failed)): self.call_watch(step)
 
+    def wait_for_device(self):
+        "Wait until a GPU has done the last step. Behind an exchange with a lost process it never will."
+        presence = self.state.processes.presence
+        end = time.monotonic()+(presence.grace if presence else math.inf)
+        while self.state.busy():
+            require(time.monotonic()<end, 'the device still waits for others')
+            time.sleep(.01)
+
+    def last_finished(self)->dict: # For `write_snapshot`
+        "A copy of what the last step has left, beside all that a GPU still has to do."
+        state = self.state
+        with torch.cuda.stream(torch.cuda.Stream(state.processes.device) if state.finished else None):
+            sums = {k:float(v) for k,v in state.sums.items()}
+            extra = dict(sums=sums, skipped_in_a_row=int(state.skipped_in_a_row))
+            return snapshot(state.step, modules(state), state.optimizer, extra)
+
     def rescue(self):
         "Save the last finished step without the other processes, if this one can; called from any thread."
         state = self.state
@@ -404,10 +499,11 @@ class Recorder:
             self.saved,step = state.step,state.step
             try:
                 require(not state.moving, f'step {step+1} is half done')
+                self.wait_for_device()
                 self.writer.wait()
-                sums = {k:float(v) for k,v in state.sums.items()}
-                extra = dict(sums=sums, skipped_in_a_row=int(state.skipped_in_a_row))
-                write_snapshot(self.writer.folder, snapshot(step, modules(state), state.optimizer, extra))
+                copied = self.last_finished()
+                require(not state.moving and state.step==step, 'it has gone on')
+                write_snapshot(self.writer.folder, copied)
             except Exception as e: say(f'step {step} could not be saved ({e}); the last checkpoint counts')
             else: say(f'step {step} is saved, the last that was finished')
 
@@ -416,6 +512,7 @@ class Recorder:
     ):
         "Let a function look at a checkpoint; its failure does not end the run."
         processes = self.state.processes
+        processes.at(f'looking at step {step}', long=True)
         try: self.watch(self.run.folder, step, processes)
         except Exception as e: # a picture may also want more memory than there is
             told = str(e) or type(e).__name__
@@ -437,16 +534,19 @@ def run_steps(
     "Step, log and save until the end, or until the run is asked to stop."
     batches = data.batches(state.step, state.config.optim.steps, state.parts())
     processes,vote,called_off = state.processes,Vote(state.processes),False
+    first = state.step
+    processes.at('waiting for its first batch')
     with stop_requests(processes) as asked, recorder, processes.rescuing(recorder.rescue), closing(batches):
         for _,batch in zip(recorder.bar, batches):
-            processes.at(2*state.step+1, f'in step {state.step+1}')
+            processes.at(f'in step {state.step+1}', long=state.step==first) # which may be compiled
             state.train_step(*batch)
-            processes.at(2*state.step, f'between steps {state.step} and {state.step+1}')
+            processes.at(f'between steps {state.step} and {state.step+1}')
             recorder.log_step()
             called_off = vote.put(asked) # the same in all processes
             stop = called_off or recorder.broken or state.step==until
             recorder.save(stop)
             if stop: break
+        processes.at('ending', long=True)
         vote.read()
         if not called_off: recorder.look(now=True)
     if recorder.broken: raise Diverged(recorder.broken)
@@ -459,18 +559,22 @@ def train(
     show:bool=True, # What is planned, and a progress bar
     watch:Callable|None=None, # `watch(run folder, step, processes)`, called in all processes for a picture or a score
     build:Callable=build, # Makes the parts, as `build(config, data=…, device=…)`; from `load_build`, its file is kept
+    changes:bool=False, # On resuming, what is set on purpose may change what is learned, as `Run.check_config` says
 )->Path: # The run folder
     "Train with U-REPA, in one process or many; a killed run loses at most the steps since its last checkpoint."
-    start,run,processes = time.perf_counter(),Run(out, new=True),Processes(config.run.device)
+    began,run,processes = time.perf_counter(),Run(out, new=True),Processes(config.run.device)
     with processes.name_lost_peer():
         resume = resume or processes.restarted(run.folder)
-        data,state,build = setup(config, run, resume, processes, build, until)
+        ready = setup(config, run, resume, processes, build, until=until, changes=changes)
+        data,state = ready.data,ready.state
         processes.begin(run.folder)
         with run.lock() if processes.main else nullcontext():
             if processes.main:
-                run.write(data.config, data.fingerprint, build)
+                run.note_changes(data.config, state.step)
+                run.write(data.config, data.fingerprint, ready.build)
+                if ready.start: write_json(run.folder/'start.json', ready.start._asdict())
                 run.rewind(state.step)
-                if show: print(plan(state, len(data), run.folder), file=sys.stderr)
-            run_steps(state, data, Recorder(state, run, show and processes.main, watch, start), until)
+                if show: print(plan(state, len(data), run.folder, ready.start), file=sys.stderr)
+            run_steps(state, data, Recorder(state, run, show and processes.main, watch, began), until)
             processes.wait()
     return run.folder
