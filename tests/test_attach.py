@@ -273,6 +273,16 @@ def test_a_place_that_is_never_reached():
     with pytest.raises(UserError, match='idle was not reached before the first call'): aligner(tokens=z)
     aligner.remove()
 
+class Told(Tokens):
+    def forward(self, x, text): return super().forward(x)+text.mean()
+
+def test_a_text_as_long_as_the_image():
+    "A text is told from an image by its length, so an example has to show another one."
+    net, text = Told(), torch.zeros(4, 9, 8) # nine words, and 3×3 cells
+    assert [o.name for o in find_places(net, (x, text))]==['blocks.0', 'blocks.1', 'blocks.2']
+    with pytest.raises(UserError, match='show one of another length'):
+        Aligner(net, 'blocks.1', example=(x, torch.zeros(4, 17, 8)), **stored)
+
 def test_files_of_both_sides(tmp_path):
     net = Tokens()
     aligner = Aligner(net, 'blocks.1', example=x, **stored)

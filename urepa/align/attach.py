@@ -247,7 +247,8 @@ def no_grid(
     if output is None: return 'puts out no tensor, so it has no grid'
     shape = list(output.shape)
     if output.ndim!=3: return f'puts out {shape}, which has no grid'
-    if shape[1] in beside: return f'puts out {shape}, as many tokens as a text or another sequence of the example has'
+    if shape[1] in beside:
+        return f'puts out {shape}, as many tokens as the text of the example has: show one of another length'
     return (f"puts out {shape}, and {shape[1]} tokens fill no grid of the image's proportions, alone or behind a few "
             'in front (prefix=… says how many these are)')
 
