@@ -77,6 +77,7 @@ def stirred(
 class Trace(NamedTuple):
     "What a few steps and the samples after them look like."
     terms:list # A dict of means a step: losses, norm of the gradient
+    gradient:Tensor # Of all weights in the first step, in one row
     images:Tensor # `[4 c h w]`
 
 def trace(
@@ -95,19 +96,23 @@ def trace(
         state.train_step(tree_map_only(Tensor, lambda o: o.to(device), data.batch(k)))
         means = state.pop_means()
         terms.append({o:means[o] for o in (*state.losses, 'gradient')})
+        if k==0: gradient = torch.cat([o.grad.flatten().float().cpu() for o in objective.parameters()
+                                           if o.grad is not None])
     net = torch.compile(objective.net, dynamic=False) if config.run.compile else objective.net
     half = torch.bfloat16 if config.run.precision=='bfloat16' else None
     images = sample(net, torch.arange(4), steps=4, flow=objective.flow, autocast=half, rows=4)
-    return Trace(terms, images)
+    return Trace(terms, gradient, images)
 
 def largest_difference(
     found:Trace, # On the device
     wanted:Trace, # On the CPU, in float32
-)->dict: # `terms`, relative; `images`, in units of their spread
+)->dict: # `terms` and `gradient`, relative; `images`, in units of their spread
     "How far two traces are apart."
     pairs = [(a[k], b[k]) for a,b in zip(found.terms, wanted.terms, strict=True) for k in b]
     terms = max(abs(a-b)/max(abs(b), .1) for a,b in pairs) # a loss near 0 counts by its absolute error
-    return dict(terms=terms, images=((found.images-wanted.images).std()/wanted.images.std()).item())
+    gradient = (found.gradient-wanted.gradient).norm()/wanted.gradient.norm()
+    images = (found.images-wanted.images).std()/wanted.images.std()
+    return dict(terms=terms, gradient=gradient.item(), images=images.item())
 
 tolerances = dict(float32=1e-4, bfloat16=2e-2)
 
@@ -485,8 +490,7 @@ def goals(
         own,literal = step['urepa, compiled'],step['literal']
         speed = own['images_per_second']/literal['images_per_second']
         found.append(('times the images/s of the literal step', speed, 2))
-        each = [o['memory']/o['batch'] for o in (own, literal)] # batches are as large as they fit
-        found.append(('of its memory for an image', each[0]/each[1], .8))
+        if own['batch']==literal['batch']: found.append(('of its memory', own['memory']/literal['memory'], .8))
     if 'urepa, xl' in step: found.append(('of the peak with SiT↓-XL', step['urepa, xl']['mfu'], .4))
     if {'literal, bfloat16', 'urepa, bfloat16, compiled'}<=set(sampling):
         fast,slow = [sampling[k]['images_per_second'] for k in ('urepa, bfloat16, compiled', 'literal, bfloat16')]
@@ -501,7 +505,8 @@ def summary(
     parts,lines = result['parts'],[]
     for name,o in parts.get('right', {}).items():
         gap = f"{len(o['different'])} of {o['files']} files differ" if 'files' in o else (
-            f"terms {o['terms']:.0e}, images {o['images']:.0e}, allowed {o['tolerance']:.0e}")
+            f"terms {o['terms']:.0e}, gradient {o['gradient']:.0e}, images {o['images']:.0e}, "
+            f"allowed {o['tolerance']:.0e}")
         lines.append(f"{'right':9}{name:32}{'yes' if o['holds'] else 'NO':6}{gap}")
     steps = parts.get('step', {})
     for name,o in steps.items():

@@ -212,8 +212,9 @@ def why_stop(
     terms = ', '.join(means['not_finite'])
     if where := means.get('not_finite_in'): terms += f', of {numbered([k-1 for k in where], world).rpartition(" ")[0]}'
     return (f'{skipped} of the last {window} steps before step {step} were not finite (in {terms}) and were skipped; '
-            f'the checkpoint of step {step} holds the last good weights: begin anew with a lower optim.lr, '
-            'a longer optim.warmup or --model.qk-norm, or look for what is odd in the data')
+            f'the checkpoint of step {step} holds the last good weights: go on with a lower rate (--resume '
+            '--optim.lr), begin anew with a longer optim.warmup or --model.qk-norm, or look for what is odd in the '
+            'data')
 
 # %% ../../nbs/training/54_train.ipynb #00000017
 def modules(
