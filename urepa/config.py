@@ -562,7 +562,8 @@ class Sampling(Checked):
                 'give weak too, or leave out weak_step')
 
 # %% ../nbs/01_config.ipynb #0a01c002
-scoring = Sampling(solver='heun', steps=6, precision='float32') # How a network of pixels draws, and a sweep, unless a caller says otherwise
+# How a network of pixels draws, and a sweep, unless a caller says otherwise
+scoring = Sampling(solver='heun', steps=6, precision='float32')
 
 def usual_drawing(
     pixels:bool, # Whether the network draws pixels, and no latents
