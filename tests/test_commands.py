@@ -9,6 +9,7 @@ from hashlib import sha256
 import numpy as np
 import pytest
 from checkout import run, scripts
+from forks import command, on_a_full_disk
 
 
 def complaint(done, *codes):
@@ -122,9 +123,8 @@ def test_starting_over_a_run_is_refused(urepa, trained):
     assert '--resume' in complaint(urepa('train', 'tiny', '--out', 'run'))
 
 def test_full_disk(urepa, tmp_path):
-    "No file may grow beyond 64 blocks, as if the disk ended there."
-    command = f'ulimit -f 64; exec {str(scripts/"urepa")!r} train tiny --out run --align.weight 0'
-    complaint(run('bash', '-c', command, cwd=tmp_path, env=urepa.env))
+    words = 'train', 'tiny', '--out', 'run', '--align.weight', '0'
+    complaint(command(*words, cwd=tmp_path, env=urepa.env, function=on_a_full_disk).done())
     assert not list((tmp_path/'run').glob('checkpoints/*')), 'half a checkpoint was left behind'
 
 def steps_logged(folder):
@@ -149,21 +149,21 @@ def held(folder):
 
 def test_resume_equals_never_having_stopped(urepa, tmp_path):
     "Stopped at random steps, by Ctrl-C and by SIGKILL, and continued: the same weights, optimizer, log, bit for bit."
-    words = ['train', 'tiny', '--optim.steps', '120', '--run.save-every', '25', '--run.log-every', '1']
+    words = ['train', 'tiny', '--optim.steps', '60', '--run.save-every', '13', '--run.log-every', '1']
     urepa.good(*words, '--out', 'whole')
     for how in (signal.SIGINT, signal.SIGKILL):
-        folder, stop = tmp_path/how.name, random.randrange(5, 100)
+        folder, stop = tmp_path/how.name, random.randrange(5, 45)
         done = stopped(urepa, folder, stop, how, *words)
         if how==signal.SIGINT: assert '--resume' in complaint(done, 130)
         else:
             assert done.returncode==-signal.SIGKILL, done.stderr[-2000:]
-        assert steps_logged(folder)<120
+        assert steps_logged(folder)<60
         urepa.good(*words, '--out', how.name, '--resume')
         assert held(folder)==held(tmp_path/'whole'), f'stopped by {how.name} after step {stop}'
 
 def test_demo(urepa, tmp_path):
     "Stopped, and called again."
-    words = ['demo', '--train-steps', '30', '--count', '100']
+    words = ['demo', '--train-steps', '20', '--count', '50']
     told = complaint(stopped(urepa, tmp_path/'demo', 1, signal.SIGINT, *words), 130)
     assert told.endswith('repeat the command to continue'), told
     urepa.good(*words, '--out', 'demo')

@@ -3,7 +3,8 @@ import importlib
 import pkgutil
 
 import pytest
-from checkout import scripts, succeed
+from checkout import root, scripts, succeed
+from forks import command, execute
 
 import urepa
 
@@ -26,12 +27,18 @@ def test_every_name_is_there():
                if not hasattr(importlib.import_module(f'urepa.{urepa._home[o]}'), o)]
     assert not lacking, f'{lacking} are handed on by urepa and do not exist'
 
+def told(code):
+    "What a process prints that has the libraries, and nothing of the package."
+    done = command(code, cwd=root, function=execute).done()
+    assert done.returncode==0, done.stderr
+    return done.stdout.split()
+
 def test_names_are_the_same_whatever_was_imported_before():
     rooms = 'training.train', 'flow.sample', 'score.draw', 'score.evaluate', 'score.compare'
     first = '; '.join(f'import urepa.{o}' for o in rooms)
     asked = '; '.join(f"print(urepa.{o.split('.')[1]}.__module__)" for o in rooms)
-    assert fresh(f'{first}; import urepa; {asked}').split()==[f'urepa.{o}' for o in rooms]
-    assert fresh('from urepa import train; print(train.__module__)')=='urepa.training.train'
+    assert told(f'{first}; import urepa; {asked}')==[f'urepa.{o}' for o in rooms]
+    assert told('from urepa import train; print(train.__module__)')==['urepa.training.train']
 
 def test_an_unknown_name_is_refused():
     with pytest.raises(AttributeError, match='no attribute'): urepa.nothing

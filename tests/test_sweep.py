@@ -1,11 +1,10 @@
 "A sweep that is killed: its processes end with it, and the next call goes on."
 import json
-import os
-import subprocess
 import time
 
 import psutil
-from checkout import root, scripts, succeed
+from checkout import root
+from forks import command
 
 text = '''
 title = "killed"
@@ -18,22 +17,25 @@ sampling = {steps = 1}
 rows.long = {"optim.batch_size" = 256}
 '''
 
+words = 'sweep', 's.toml', '--out', 's.json', '--folder', 'runs', '--workers', 1
+
+def finish(folder):
+    done = command(*words, cwd=folder).done()
+    assert done.returncode==0, done.stderr[-4000:]
+
 def test_a_killed_sweep_ends_whole_and_goes_on(tmp_path):
     (tmp_path/'s.toml').write_text(text)
-    words, env = [scripts/'urepa', 'sweep', 's.toml', '--out', 's.json', '--folder', 'runs', '--workers',
-                  '1'], dict(os.environ, OMP_NUM_THREADS='1')
     log = tmp_path/'runs'/'s'/'long-0'/'log.jsonl'
     def step(): return len(log.read_text().splitlines()) if log.exists() else 0
-    sweep = subprocess.Popen(words, cwd=tmp_path, env=env, stderr=subprocess.DEVNULL)
-    while step()<2 and sweep.poll() is None: time.sleep(.01)
-    workers = psutil.Process(sweep.pid).children(recursive=True)
+    sweep = command(*words, cwd=tmp_path)
+    while step()<2 and not sweep.ended(): time.sleep(.01)
+    workers = psutil.Process(sweep.process.pid).children(recursive=True)
     sweep.kill()
-    sweep.wait(60)
     gone, alive = psutil.wait_procs(workers, timeout=20)
     for o in alive: o.kill()
     assert workers and not alive, f'{len(alive)} of {len(workers)} processes outlived their sweep'
     assert 2<=step()<12, 'the run was over before it was killed'
-    succeed(*words, cwd=tmp_path, env=env)
+    finish(tmp_path)
     result = json.loads((tmp_path/'s.json').read_text())
     assert [(o['row'], o['step']) for o in result['scores']]==[('long', 12)] and not result['missing']
     assert [json.loads(o)['step']
@@ -41,8 +43,7 @@ def test_a_killed_sweep_ends_whole_and_goes_on(tmp_path):
 
 def test_a_run_that_diverges_in_a_process_of_its_own_is_an_outcome(tmp_path):
     (tmp_path/'s.toml').write_text(text.replace('"optim.batch_size" = 256', '"align.dispersive" = 1e38'))
-    words = [scripts/'urepa', 'sweep', 's.toml', '--out', 's.json', '--folder', 'runs', '--workers', '1']
-    succeed(*words, cwd=tmp_path)
+    finish(tmp_path)
     result = json.loads((tmp_path/'s.json').read_text())
     assert [(o['row'], o['seed'], o['step']) for o in result['diverged']]==[('long', 0, 10)]
     assert 'not finite (in gradient)' in result['diverged'][0]['why']

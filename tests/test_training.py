@@ -10,6 +10,7 @@ import time
 import psutil
 import pytest
 from checkout import root, scripts, succeed
+from forks import command
 
 
 def logged(folder):
@@ -57,8 +58,9 @@ def test_asked_to_end_by_the_system(tmp_path):
 
 def test_a_tracker_hears_what_the_log_holds(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    succeed(scripts/'urepa', 'train', 'tiny', '--optim.steps', 10, '--run.trackers', 'tensorboard', '--run.device',
-            'cpu', '--out', 'run', cwd=tmp_path)
+    words = ['--optim.steps', 10, '--run.trackers', 'tensorboard', '--run.device', 'cpu', '--out', 'run']
+    done = command('train', 'tiny', *words, cwd=tmp_path).done()
+    assert done.returncode==0, done.stderr[-4000:]
     heard = EventAccumulator(str(tmp_path/'run'/'urepa')).Reload()
     for k in ('loss', 'gap', 'gradient'):
         assert [(o.step, round(o.value, 5)) for o in heard.Scalars(k)]==[(o['step'], round(o[k], 5))

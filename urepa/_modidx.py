@@ -2245,6 +2245,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                'urepa/training/train.py'),
                                       'urepa.training.train.State.busy': ('training/train.html#state.busy', 'urepa/training/train.py'),
                                       'urepa.training.train.State.clip': ('training/train.html#state.clip', 'urepa/training/train.py'),
+                                      'urepa.training.train.State.cost': ('training/train.html#state.cost', 'urepa/training/train.py'),
                                       'urepa.training.train.State.forget': ('training/train.html#state.forget', 'urepa/training/train.py'),
                                       'urepa.training.train.State.losses': ('training/train.html#state.losses', 'urepa/training/train.py'),
                                       'urepa.training.train.State.mark': ('training/train.html#state.mark', 'urepa/training/train.py'),

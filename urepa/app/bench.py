@@ -292,7 +292,8 @@ def apart(
 ): # What it returned
     "Call it in a process of its own, which begins with the libraries loaded."
     context = get_context('forkserver')
-    context.set_forkserver_preload(['urepa.app.bench'])
+    home = getattr(f, 'func', f).__module__ # of a partial, that of the function
+    context.set_forkserver_preload([o for o in ('urepa.app.bench', home) if o!='__main__'])
     what = f'the process that measured {args or kwargs or f}'
     with ProcessPoolExecutor(1, context) as pool:
         try: return pool.submit(f, *args, **kwargs).result(timeout)

@@ -8,9 +8,6 @@ __all__ = ['reach', 'least_side', 'as_compared', 'fidelity', 'feature_distance']
 # %% ../../nbs/score/48_fidelity.ipynb #9d6f8b5c
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import multiscale_structural_similarity_index_measure as ms_ssim_of_pairs
-from torchmetrics.functional.image import peak_signal_noise_ratio as psnr_of_pairs
-from torchmetrics.functional.image import structural_similarity_index_measure as ssim_of_pairs
 from ..core import require
 
 # %% ../../nbs/score/48_fidelity.ipynb #59fa3ee6
@@ -42,13 +39,16 @@ def fidelity(
     "How much each image resembles its original, pixel by pixel; higher is better."
     require(images.shape==targets.shape, f'images of shape {list(images.shape)} and originals of '
             f'{list(targets.shape)}; give one original of the same size for each')
+    from torchmetrics.functional import image as theirs # here, because it takes seconds to import
     found = {}
     for pair in zip(images.split(batch), targets.split(batch)):
         a,b = [as_compared(o, space, border) for o in pair]
-        psnr = psnr_of_pairs(a, b, data_range=255., reduction='none', dim=(1, 2, 3))
-        _,places = ssim_of_pairs(a, b, data_range=255., reduction='none', return_full_image=True)
+        how = dict(data_range=255., reduction='none')
+        psnr = theirs.peak_signal_noise_ratio(a, b, dim=(1, 2, 3), **how)
+        _,places = theirs.structural_similarity_index_measure(a, b, return_full_image=True, **how)
         told = dict(psnr=psnr.clamp(max=100), ssim=places[...,reach:-reach,reach:-reach].mean((1, 2, 3)))
-        if min(a.shape[-2:])>=least_side: told['ms_ssim'] = ms_ssim_of_pairs(a, b, data_range=255., reduction='none')
+        if min(a.shape[-2:])>=least_side:
+            told['ms_ssim'] = theirs.multiscale_structural_similarity_index_measure(a, b, **how)
         for k,v in told.items(): found.setdefault(k, []).append(v.reshape(-1))
     return {k:torch.cat(v) for k,v in found.items()}
 

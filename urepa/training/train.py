@@ -10,6 +10,7 @@ __all__ = ['patience', 'blocks_of', 'State', 'Diverged', 'why_stop', 'modules', 
 import math,signal,sys,threading,time
 from collections.abc import Callable
 from contextlib import closing,contextmanager,nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 import torch
@@ -55,7 +56,7 @@ class State:
         self.finished = None # an event behind the last step, on a GPU
         device = self.processes.device
         self.own_rank = torch.arange(self.processes.world, device=device)==self.processes.rank
-        self.cost = describe(objective.net, objective.projector, align.block) # while the weights are in one piece
+        if shard: self.cost # while the weights are in one piece
         self.ema = Averages(objective.net, optim.ema, optim.averages)
         if shard:
             for net in self.ema.modules.values():
@@ -64,6 +65,11 @@ class State:
         self.call = self.processes.wrap(
             objective, shard, blocks_of(objective.net), find_unused=align.stop_step>0, bf16=bf16)
         self.optimizer = optimizer_of(optim, objective, blocks_of(objective.net))
+
+    @cached_property
+    def cost(self)->dict: # As `describe`
+        "What the network and its projector hold and multiply; counted when it is asked for."
+        return describe(self.objective.net, self.objective.projector, self.config.align.block)
 
     def forget(self):
         "Let the sums of the log start anew."
