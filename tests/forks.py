@@ -2,6 +2,7 @@
 
 Three seconds less for each page, command and rank. What a signal or a launcher is tested with stays a command."""
 import atexit
+import gc
 import multiprocessing
 import os
 import socket
@@ -12,11 +13,12 @@ from tempfile import mkdtemp
 
 server = multiprocessing.get_context('forkserver')
 server.set_forkserver_preload('torch torchvision matplotlib.pyplot sklearn.manifold accelerate peft timm '
-                              'diffusers.pipelines.pipeline_utils torchmetrics.functional.image '
-                              'nbdev.test nbdev.showdoc'.split())
+                              'diffusers.pipelines.pipeline_utils torchmetrics.functional.image torch_fidelity pandas '
+                              'tyro nbdev.test nbdev.showdoc'.split())
 
 def begin(function, args, told, cwd, env):
     "In the new process: its output, environment and folder, then the call."
+    gc.freeze() # what the libraries hold is not looked through again
     for stream, path in zip((1, 2), told, strict=True):
         with open(path, 'ab') as file: os.dup2(file.fileno(), stream)
     for name in ('stdout', 'stderr', '__stdout__', '__stderr__'):
