@@ -22,6 +22,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
+# Read for reasons and results: all code is folded
+findings = 'explanations', 'experiments', 'analysis'
 # Read for their prose:
 prose = 'index.ipynb', 'tutorials', 'explanations', 'howto', 'experiments', 'analysis', 'reference'
 index = 'reference/names.ipynb' # gets the index of names
@@ -95,27 +97,31 @@ def checks(statement):
     name = getattr(getattr(call, 'func', None), 'id', '')
     return isinstance(statement, ast.Assert) or name.startswith('test_') or name=='expect_fail'
 
-def folded(cell):
+def folded(cell, quiet=False): # quiet: all code is
     "What stands on the fold of a cell, on a page that is read for its prose; empty where the code is shown."
     body = parsed(cell.source)
     if not body or 'code-fold' in cell.source: return ''
     if all(isinstance(o, (ast.Import, ast.ImportFrom)) for o in body): return 'Imports'
     if 'image/png' in kinds(cell): return 'Code of the figure'
     if all(map(checks, body)): return 'Checked'
+    if quiet: return 'How it was measured' if slow(cell) else 'Code' if cell.get('outputs') else 'Set-up'
     return ''
 
-def fold(nb):
+def slow(cell): return re.search(r'^#\| (slow|cuda|net)\b', cell.source, flags=re.M)
+
+def fold(nb, quiet=False):
     "On pages that are read for their prose: fold imports, figures and checks, hide what writes sentences."
     for cell in nb.cells:
         if cell.cell_type!='code' or 'echo: false' in cell.source: continue
-        if words := folded(cell): cell.source = f'#| code-fold: true\n#| code-summary: {words}\n{cell.source}'
+        if words := folded(cell, quiet):
+            cell.source = f'#| code-fold: true\n#| code-summary: {words}\n{cell.source}'
         elif 'text/markdown' in kinds(cell): cell.source = f'#| echo: false\n{cell.source}'
 
 def mark_slow(nb):
     "Say which cells are not run with their page."
     from nbdev.processors import mk_cell
     for cell in list(nb.cells):
-        if cell.cell_type=='code' and re.search(r'^#\| (slow|cuda|net)\b', cell.source, flags=re.M):
+        if cell.cell_type=='code' and slow(cell):
             words = '[`make test` passes this cell over: it takes long, or needs a network or a GPU.]{.slow}'
             nb.cells.insert(nb.cells.index(cell), mk_cell(words, cell_type='markdown'))
 
@@ -266,7 +272,8 @@ def stage():
         if here.startswith('tutorials/'): link_colab(pages[here], here, address)
         set_widths(pages[here])
         mark_slow(pages[here])
-        if here.split('/')[0] in prose: fold(pages[here])
+        door = here.split('/')[0]
+        if door in prose: fold(pages[here], door in findings)
         show_code(pages[here], here, names, address)
         Prepare()(pages[here])
         write_nb(pages[here], staged/here)

@@ -1609,6 +1609,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'urepa.score.compare.same_but_seed': ('score/compare.html#same_but_seed', 'urepa/score/compare.py'),
                                      'urepa.score.compare.scale_axis': ('score/compare.html#scale_axis', 'urepa/score/compare.py'),
                                      'urepa.score.compare.separated': ('score/compare.html#separated', 'urepa/score/compare.py'),
+                                     'urepa.score.compare.signed': ('score/compare.html#signed', 'urepa/score/compare.py'),
                                      'urepa.score.compare.spread': ('score/compare.html#spread', 'urepa/score/compare.py'),
                                      'urepa.score.compare.steps_table': ('score/compare.html#steps_table', 'urepa/score/compare.py'),
                                      'urepa.score.compare.steps_to': ('score/compare.html#steps_to', 'urepa/score/compare.py'),
