@@ -111,13 +111,18 @@ def fold(nb):
         if words := folded(cell): cell.source = f'#| code-fold: true\n#| code-summary: {words}\n{cell.source}'
         elif 'text/markdown' in kinds(cell): cell.source = f'#| echo: false\n{cell.source}'
 
-def mark_slow(nb):
-    "Say which cells are not run with their page."
+def mark_slow(nb, here):
+    "Say which cells are not run with their page, why, and how they are."
     from nbdev.processors import mk_cell
+
+    from urepa.lab.slow import why_left_out
+    how = f"In Jupyter it runs after [`%slow on`]({'../'*here.count('/')}lab/91_slow.ipynb)."
     for cell in list(nb.cells):
-        if cell.cell_type=='code' and re.search(r'^#\| (slow|cuda|net)\b', cell.source, flags=re.M):
-            words = '[`make test` passes this cell over: it takes long, or needs a network or a GPU.]{.slow}'
-            nb.cells.insert(nb.cells.index(cell), mk_cell(words, cell_type='markdown'))
+        why = why_left_out(cell.source.splitlines()) if cell.cell_type=='code' else ''
+        if not why: continue
+        shows = ' Its output is from a run that asked for it.' if cell.outputs else ''
+        words = f'[`make test` leaves this cell out, because it {why}.{shows} {how}]{{.slow}}'
+        nb.cells.insert(nb.cells.index(cell), mk_cell(words, cell_type='markdown'))
 
 def name_module(nb):
     "Below the title of a page that exports: the module, and how its names are imported."
@@ -265,7 +270,7 @@ def stage():
         name_module(pages[here])
         if here.startswith('tutorials/'): link_colab(pages[here], here, address)
         set_widths(pages[here])
-        mark_slow(pages[here])
+        mark_slow(pages[here], here)
         if here.split('/')[0] in prose: fold(pages[here])
         show_code(pages[here], here, names, address)
         Prepare()(pages[here])
