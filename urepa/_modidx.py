@@ -1634,6 +1634,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'urepa.score.draw.check_sampling': ('score/draw.html#check_sampling', 'urepa/score/draw.py'),
                                   'urepa.score.draw.codec_of': ('score/draw.html#codec_of', 'urepa/score/draw.py'),
                                   'urepa.score.draw.draw': ('score/draw.html#draw', 'urepa/score/draw.py'),
+                                  'urepa.score.draw.drawing_here': ('score/draw.html#drawing_here', 'urepa/score/draw.py'),
                                   'urepa.score.draw.drawn_kind': ('score/draw.html#drawn_kind', 'urepa/score/draw.py'),
                                   'urepa.score.draw.drawn_labels': ('score/draw.html#drawn_labels', 'urepa/score/draw.py'),
                                   'urepa.score.draw.load_drawn': ('score/draw.html#load_drawn', 'urepa/score/draw.py'),
