@@ -104,10 +104,13 @@ def folded(cell, quiet=False): # quiet: all code is
     if all(isinstance(o, (ast.Import, ast.ImportFrom)) for o in body): return 'Imports'
     if 'image/png' in kinds(cell): return 'Code of the figure'
     if all(map(checks, body)): return 'Checked'
-    if quiet: return 'How it was measured' if slow(cell) else 'Code' if cell.get('outputs') else 'Set-up'
+    if quiet: return 'How it was measured' if left_out(cell) else 'Code' if cell.get('outputs') else 'Set-up'
     return ''
 
-def slow(cell): return re.search(r'^#\| (slow|cuda|net)\b', cell.source, flags=re.M)
+def left_out(cell):
+    "Why a cell is not run with its page; empty where it is."
+    from urepa.lab.slow import why_left_out
+    return why_left_out(cell.source.splitlines())
 
 def fold(nb, quiet=False):
     "On pages that are read for their prose: fold imports, figures and checks, hide what writes sentences."
@@ -117,13 +120,16 @@ def fold(nb, quiet=False):
             cell.source = f'#| code-fold: true\n#| code-summary: {words}\n{cell.source}'
         elif 'text/markdown' in kinds(cell): cell.source = f'#| echo: false\n{cell.source}'
 
-def mark_slow(nb):
-    "Say which cells are not run with their page."
+def mark_slow(nb, here):
+    "Say which cells are not run with their page, why, and how they are."
     from nbdev.processors import mk_cell
+    how = f"In Jupyter it runs after [`%slow on`]({'../'*here.count('/')}lab/91_slow.ipynb)."
     for cell in list(nb.cells):
-        if cell.cell_type=='code' and slow(cell):
-            words = '[`make test` passes this cell over: it takes long, or needs a network or a GPU.]{.slow}'
-            nb.cells.insert(nb.cells.index(cell), mk_cell(words, cell_type='markdown'))
+        why = left_out(cell) if cell.cell_type=='code' else ''
+        if not why: continue
+        shows = ' Its output is from a run that asked for it.' if cell.outputs else ''
+        words = f'[`make test` leaves this cell out, because it {why}.{shows} {how}]{{.slow}}'
+        nb.cells.insert(nb.cells.index(cell), mk_cell(words, cell_type='markdown'))
 
 def name_module(nb):
     "Below the title of a page that exports: the module, and how its names are imported."
@@ -271,7 +277,7 @@ def stage():
         name_module(pages[here])
         if here.startswith('tutorials/'): link_colab(pages[here], here, address)
         set_widths(pages[here])
-        mark_slow(pages[here])
+        mark_slow(pages[here], here)
         door = here.split('/')[0]
         if door in prose: fold(pages[here], door in findings)
         show_code(pages[here], here, names, address)

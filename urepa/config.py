@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['any_count', 'count', 'any_weight', 'positive', 'finite', 'share', 'decay', 'on_resume', 'when_asked', 'carried',
-           'scoring', 'fast_sampling', 'sizes', 'latents', 'dinov2', 'unaligned', 'fast', 'sit', 'dit', 'grey',
-           'presets', 'Range', 'OnResume', 'fits', 'kind_name', 'hints', 'check_value', 'Checked', 'Reading',
-           'Selection', 'Data', 'Model', 'Align', 'Optim', 'Run', 'Task', 'Config', 'Sampling', 'usual_drawing',
-           'drawing', 'settled', 'drawing_words', 'Size', 'variants', 'size_presets', 'pixel_presets', 'ladder_presets',
-           'preset', 'field_names', 'check_field', 'field_value', 'annotation', 'choices', 'may_change',
-           'mark_explicit', 'set_fields', 'replace_fields', 'to_dict', 'from_dict', 'differences', 'nearest_preset']
+           'scoring', 'fast_sampling', 'worth_compiling', 'sizes', 'latents', 'dinov2', 'unaligned', 'fast', 'sit',
+           'dit', 'grey', 'presets', 'Range', 'OnResume', 'fits', 'kind_name', 'hints', 'check_value', 'Checked',
+           'Reading', 'Selection', 'Data', 'Model', 'Align', 'Optim', 'Run', 'Task', 'Config', 'Sampling',
+           'usual_drawing', 'drawing', 'settled', 'drawing_words', 'Size', 'variants', 'size_presets', 'pixel_presets',
+           'ladder_presets', 'preset', 'field_names', 'check_field', 'field_value', 'annotation', 'choices',
+           'may_change', 'mark_explicit', 'set_fields', 'replace_fields', 'to_dict', 'from_dict', 'differences',
+           'nearest_preset']
 
 # %% ../nbs/01_config.ipynb #4684c5f8
 import dataclasses,math
@@ -535,8 +536,9 @@ class Sampling(Checked):
     "time at which the last step starts; 0.04 for euler_maruyama, what the spacing says for others"
     diffusion: Annotated[float, any_weight] = 2.
     "fresh noise of euler_maruyama in multiples of t; REPA takes 2"
-    precision: Literal['float32', 'bfloat16'] = 'float32'
-    "arithmetic of the network"
+    precision: Literal['auto', 'float32', 'bfloat16'] = 'auto'
+    """arithmetic of the network; auto is what the run was trained in where a GPU has it (with tf32, and compiled from
+    1,000 images on), float32 elsewhere"""
     solver_precision: Literal['float32', 'float64'] = 'float32'
     "arithmetic of the solver; REPA takes float64"
     tf32: bool = False
@@ -560,31 +562,43 @@ class Sampling(Checked):
                 'give weak too, or leave out weak_step')
 
 # %% ../nbs/01_config.ipynb #0a01c002
-scoring = Sampling(solver='heun', steps=6) # How a network of pixels draws, and a sweep, unless a caller says otherwise
+# How a network of pixels draws, and a sweep, unless a caller says otherwise
+scoring = Sampling(solver='heun', steps=6, precision='float32')
 
 def usual_drawing(
     pixels:bool, # Whether the network draws pixels, and no latents
     prediction:str='velocity', # As `Optim.prediction`
 )->Sampling:
     "How images are drawn, unless somebody says otherwise."
-    if not pixels: return Sampling(solver='euler_maruyama', steps=250)
-    return Sampling(solver='multistep', steps=12) if prediction=='data' else scoring
+    if not pixels: return dataclasses.replace(scoring, solver='euler_maruyama', steps=250)
+    return dataclasses.replace(scoring, solver='multistep', steps=12) if prediction=='data' else scoring
+
+fast_sampling = dict(precision='bfloat16', compile=True, tf32=True) # fields of `Sampling` for many images on a GPU
+worth_compiling = 1000 # images
 
 def drawing(
     config:Config, # A run
+    half:bool=False, # Whether the device that draws is made for bfloat16, as GPUs are
+    count:int=1, # Images in all
 )->Sampling:
     "How its images are drawn, unless somebody says otherwise."
-    return usual_drawing(config.data.codec=='pixels', config.optim.prediction)
+    usual = usual_drawing(config.data.codec=='pixels', config.optim.prediction)
+    if not half or config.run.precision!='bfloat16': return usual
+    compiled = config.run.compile and count>=worth_compiling
+    return dataclasses.replace(usual, **fast_sampling|dict(compile=compiled))
 
 def settled(
     how:Sampling, # As it was asked for
     usual:Sampling, # From `drawing`
-)->Sampling: # With a solver and its steps
+)->Sampling: # With a solver, its steps and a precision
     "How to draw where it is left open."
     passes = usual.steps*(2 if usual.solver=='heun' else 1)
     solver = usual.solver if how.solver=='auto' else how.solver
     steps = how.steps or (passes//2 or 1 if solver=='heun' else passes)
-    return dataclasses.replace(how, solver=solver, steps=steps)
+    how = dataclasses.replace(how, solver=solver, steps=steps)
+    if how.precision!='auto': return how
+    compiled,tf32 = how.compile or usual.compile,how.tf32 or usual.tf32
+    return dataclasses.replace(how, precision=usual.precision, compile=compiled, tf32=tf32)
 
 def drawing_words(
     how:Sampling, # With a solver and its steps
@@ -592,10 +606,8 @@ def drawing_words(
     "What a reader has to know of how images were drawn."
     guided = f'guidance {how.guidance:g}' if how.guidance!=1 else 'no guidance'
     if how.guidance!=1 and how.interval!=(0., 1.): guided += f' from {how.interval[0]:g} to {how.interval[1]:g}'
-    return f'{how.solver}, {how.steps} steps, {guided}, seed {how.seed}'
-
-# %% ../nbs/01_config.ipynb #2213d6b9
-fast_sampling = dict(precision='bfloat16', compile=True, tf32=True) # fields of `Sampling` for many images on a GPU
+    half = ', bfloat16' if how.precision=='bfloat16' else ''
+    return f'{how.solver}, {how.steps} steps, {guided}, seed {how.seed}{half}{", compiled" if how.compile else ""}'
 
 # %% ../nbs/01_config.ipynb #9c6dfe0f
 class Size(NamedTuple):

@@ -276,12 +276,12 @@ def sample(
     out:Path, # A file that ends in .npz (ADM's form) or .png (one sheet), or a folder for PNG files
     count:int=5000, # How many images
     step:int|None=None, # Checkpoint; the newest by default
-    fast:bool=False, # As fast as a GPU can: --precision bfloat16 --compile --tf32
+    fast:bool=False, # As fast as a GPU can: --precision bfloat16 --compile --tf32; a run trained so needs it not
     how:Sampling=Sampling(), # How images are drawn
 ):
     """Sample images of a run; repeat the command to continue.
 
-    On eight GPUs: torchrun --standalone --nproc_per_node 8 -m urepa sample RUN --count 50000 --fast --out samples.npz
+    On eight GPUs: torchrun --standalone --nproc_per_node 8 -m urepa sample RUN --count 50000 --out samples.npz
     """
     from urepa.processes import Processes
     from urepa.score.draw import sample_files

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
-from ..config import Sampling,differences,from_dict
+from ..config import differences,from_dict,scoring
 from ..core import COLORS,read_json,require,write_atomic
 from .evaluate import ScoreRow,found,markdown_table,or_dash,result_metrics,result_nets,score_table
 from ..training.run import Run
@@ -96,7 +96,7 @@ def circumstances(
     made = ((score.get('samples') or {}).get('made') or {}).get('sampling') or score.get('sampling')
     sampling = {}
     if made: # what is left out was the default
-        sampling = {k:v for k,v in (dataclasses.asdict(Sampling())|made).items() if k not in not_compared}
+        sampling = {k:v for k,v in (dataclasses.asdict(scoring)|made).items() if k not in not_compared}
         sampling['interval'] = list(sampling['interval'])
         sampling['weak'] = 'a weaker run' if sampling['weak'] else 'none'
     reference = (score.get('reference') or {}).get('checksum')

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['rows', 'record_name', 'drawn_labels', 'codec_of', 'pipeline_config', 'load_published', 'load_drawn', 'with_options',
-           'spacing', 'solver_of', 'check_sampling', 'drawn_kind', 'Inputs', 'tf32', 'Sampler', 'stretches', 'shares',
-           'stretch', 'draw', 'sample_files']
+           'spacing', 'solver_of', 'check_sampling', 'drawing_here', 'drawn_kind', 'Inputs', 'tf32', 'Sampler',
+           'stretches', 'shares', 'stretch', 'draw', 'sample_files']
 
 # %% ../../nbs/score/56_draw.ipynb #f47c23e3
 import dataclasses,itertools,json,sys
@@ -26,7 +26,7 @@ from ..data.tasks import condition_channels,draw_chance,task_of
 from ..flow.paths import flow_of
 from ..flow.sample import check_labels,image_bar,sample
 from ..flow.solvers import euler_maruyama,shifted,solvers,spacings
-from ..machine import generator,pick_device
+from ..machine import generator,has_bfloat16,pick_device
 from ..nets.unet import UNet
 from ..processes import Processes
 from .image_files import close_output,open_output,open_writer
@@ -148,6 +148,14 @@ def check_sampling(
     check_average(how.average, config.optim.averages)
     pick_device(how.device)
 
+def drawing_here(
+    config:Config, # A run
+    device:torch.device, # That draws
+    count:int, # Images in all
+)->Sampling:
+    "`drawing`, on this device: the arithmetic of a run is kept where a GPU has it."
+    return drawing(config, device.type=='cuda' and has_bfloat16(device), count)
+
 def drawn_kind(
     config:Config, # Of a run
 )->dict:
@@ -182,6 +190,7 @@ class Sampler:
         how:Sampling=Sampling(), # How images are drawn
         step:int|None=None, # Checkpoint; the newest by default
         processes:Processes|None=None, # As for `load_drawn`
+        count:int=1, # Images that will be drawn in all, by all calls and processes
     ):
         loaded = load_drawn(run, step, how.average, processes)
         self.net = loaded.net
@@ -189,7 +198,7 @@ class Sampler:
         self.step = loaded.step
         self.checkpoint = loaded.checksum
         self.flow = loaded.flow
-        how = settled(how, drawing(self.config))
+        how = settled(how, drawing_here(self.config, pick_device(how.device), count))
         check_sampling(how, self.config)
         self.how = how
         self.task = task_of(self.config.task) # what it restores, `None` where it draws from noise alone
@@ -325,7 +334,7 @@ def draw(
     alone = processes is None or processes.world==1
     mine = stretch(count) if alone else stretch(count, processes.rank, processes.world)
     with nullcontext() if alone else processes.together():
-        sampler = Sampler(run, with_options(Sampling(), how), step, processes)
+        sampler = Sampler(run, with_options(Sampling(), how), step, processes, count)
         images = sampler(mine.start, len(mine), show) if mine else torch.empty(0, *sampler.shape, dtype=torch.uint8)
     if not alone:
         parts = [None]*processes.world if processes.main else None
@@ -349,7 +358,7 @@ def sample_files(
     processes = processes or Processes(how.device, timedelta(days=7)) # shares may take unlike times
     rank,world = processes.rank,processes.world
     require(world<=n, f'{world} processes for {n} images; start no more processes than there are images')
-    sampler = Sampler(run, dataclasses.replace(how, device=str(processes.device)), step, processes)
+    sampler = Sampler(run, dataclasses.replace(how, device=str(processes.device)), step, processes, n)
     if show and rank==0: print(f'{run}: {drawing_words(sampler.how)}', file=sys.stderr)
     plan = dict(n=n, **sampler.record())
     processes.same(dict(plan['sampling'], images=n, out=str(out), step=plan['step'], weights=plan['checkpoint']))

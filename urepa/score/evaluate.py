@@ -27,7 +27,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from ..config import Reading,Sampling,drawing_words,scoring
+from ..config import Reading,Sampling,drawing_words,scoring,settled
 from ..core import UserError,cache_folder,progress,provenance,remedy,require,sha256,source_digest,write_atomic
 from ..data.images import fashion,to_u8
 from ..machine import generator
@@ -763,7 +763,7 @@ def sampling_record(
     how:Sampling, # How they are drawn
 )->dict: # As JSON gives it back
     "What a result says about the drawing of its samples: what is always named, and what is not as usual."
-    usual,given = dataclasses.asdict(Sampling()),dataclasses.asdict(how)
+    usual,given = dataclasses.asdict(scoring),dataclasses.asdict(settled(how, scoring))
     named = {k:v for k,v in given.items() if k in always_named or v!=usual[k] and k not in ('batch_size', 'device')}
     return json.loads(json.dumps(dict(count=count, **named)))
 
@@ -839,7 +839,7 @@ def score_run(
     check_count(count)
     check_metrics(metrics)
     with together(processes):
-        sampler = Sampler(run, with_options(Sampling(), sampling), step, processes)
+        sampler = Sampler(run, with_options(Sampling(), sampling), step, processes, count)
         lead = processes is None or processes.main
         if show and lead: print(f'{run}: {drawing_words(sampler.how)}', file=sys.stderr)
         data = sampler.config.data
