@@ -558,7 +558,8 @@ def info(
     aligned,blocks = described['aligned'],described['blocks']
     linear,total = macs_in_words(described['linear']),macs_in_words(described['total'])
     print(summary(described))
-    told = f'{block_words(aligned)} of {blocks} {"is" if len(aligned)==1 else "are"} aligned with {align.partner}'
+    named = f'{block_words(aligned)} of {blocks}' if blocks else block_words(aligned) # a user's network may list none
+    told = f'{named} {"is" if len(aligned)==1 else "are"} aligned with {align.partner}'
     print(told if align.weight else 'no alignment')
     print(f'drawn with {drawing_words(drawing(config))}, unless asked otherwise')
     print(f"{described['parameters']/1e6:,.1f} M parameters; MACs of one image, which papers call FLOPs: "
