@@ -22,6 +22,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
+# Read for reasons and results: all code is folded
+findings = 'explanations', 'experiments', 'analysis'
 # Read for their prose:
 prose = 'index.ipynb', 'tutorials', 'explanations', 'howto', 'experiments', 'analysis', 'reference'
 index = 'reference/names.ipynb' # gets the index of names
@@ -95,30 +97,35 @@ def checks(statement):
     name = getattr(getattr(call, 'func', None), 'id', '')
     return isinstance(statement, ast.Assert) or name.startswith('test_') or name=='expect_fail'
 
-def folded(cell):
+def folded(cell, quiet=False): # quiet: all code is
     "What stands on the fold of a cell, on a page that is read for its prose; empty where the code is shown."
     body = parsed(cell.source)
     if not body or 'code-fold' in cell.source: return ''
     if all(isinstance(o, (ast.Import, ast.ImportFrom)) for o in body): return 'Imports'
     if 'image/png' in kinds(cell): return 'Code of the figure'
     if all(map(checks, body)): return 'Checked'
+    if quiet: return 'How it was measured' if left_out(cell) else 'Code' if cell.get('outputs') else 'Set-up'
     return ''
 
-def fold(nb):
+def left_out(cell):
+    "Why a cell is not run with its page; empty where it is."
+    from urepa.lab.slow import why_left_out
+    return why_left_out(cell.source.splitlines())
+
+def fold(nb, quiet=False):
     "On pages that are read for their prose: fold imports, figures and checks, hide what writes sentences."
     for cell in nb.cells:
         if cell.cell_type!='code' or 'echo: false' in cell.source: continue
-        if words := folded(cell): cell.source = f'#| code-fold: true\n#| code-summary: {words}\n{cell.source}'
+        if words := folded(cell, quiet):
+            cell.source = f'#| code-fold: true\n#| code-summary: {words}\n{cell.source}'
         elif 'text/markdown' in kinds(cell): cell.source = f'#| echo: false\n{cell.source}'
 
 def mark_slow(nb, here):
     "Say which cells are not run with their page, why, and how they are."
     from nbdev.processors import mk_cell
-
-    from urepa.lab.slow import why_left_out
     how = f"In Jupyter it runs after [`%slow on`]({'../'*here.count('/')}lab/91_slow.ipynb)."
     for cell in list(nb.cells):
-        why = why_left_out(cell.source.splitlines()) if cell.cell_type=='code' else ''
+        why = left_out(cell) if cell.cell_type=='code' else ''
         if not why: continue
         shows = ' Its output is from a run that asked for it.' if cell.outputs else ''
         words = f'[`make test` leaves this cell out, because it {why}.{shows} {how}]{{.slow}}'
@@ -271,7 +278,8 @@ def stage():
         if here.startswith('tutorials/'): link_colab(pages[here], here, address)
         set_widths(pages[here])
         mark_slow(pages[here], here)
-        if here.split('/')[0] in prose: fold(pages[here])
+        door = here.split('/')[0]
+        if door in prose: fold(pages[here], door in findings)
         show_code(pages[here], here, names, address)
         Prepare()(pages[here])
         write_nb(pages[here], staged/here)
