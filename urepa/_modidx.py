@@ -1693,6 +1693,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                               'urepa/score/evaluate.py'),
                                       'urepa.score.evaluate.features_tensors': ( 'score/evaluate.html#features_tensors',
                                                                                  'urepa/score/evaluate.py'),
+                                      'urepa.score.evaluate.first_images': ('score/evaluate.html#first_images', 'urepa/score/evaluate.py'),
                                       'urepa.score.evaluate.how_to_draw': ('score/evaluate.html#how_to_draw', 'urepa/score/evaluate.py'),
                                       'urepa.score.evaluate.kept_indices': ('score/evaluate.html#kept_indices', 'urepa/score/evaluate.py'),
                                       'urepa.score.evaluate.kernel_pair': ('score/evaluate.html#kernel_pair', 'urepa/score/evaluate.py'),
