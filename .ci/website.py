@@ -104,8 +104,9 @@ def folded(cell, quiet=False): # quiet: all code is
     if all(isinstance(o, (ast.Import, ast.ImportFrom)) for o in body): return 'Imports'
     if 'image/png' in kinds(cell): return 'Code of the figure'
     if all(map(checks, body)): return 'Checked'
-    if quiet: return 'How it was measured' if left_out(cell) else 'Code' if cell.get('outputs') else 'Set-up'
-    return ''
+    if not quiet or 'text/markdown' in kinds(cell): return ''
+    if left_out(cell): return 'How it was measured'
+    return 'Code' if cell.get('outputs') else 'Set-up'
 
 def left_out(cell):
     "Why a cell is not run with its page; empty where it is."

@@ -225,7 +225,11 @@ def steps_to(
         share = math.log(before.mean/level)/math.log(before.mean/point.mean)
         return before.step+(point.step-before.step)*share
 
-def signed(change): return f'{round(change):+d} %'.replace('-', '−') if round(change) else '0 %'
+def signed(
+    change:float, # In percent
+)->str: # e.g. `'−3 %'`; `'0 %'` for what rounds to nothing
+    "A change with its sign."
+    return f'{round(change):+d} %'.replace('-', '−') if round(change) else '0 %'
 
 def percent(
     change:float, # In percent
