@@ -317,7 +317,8 @@ def check_evaluation(
     require(out is None or out.resolve() not in records, f'{out} is the record of {samples}, '
             'which says how it was drawn; give another --out')
     if statistics is None: return
-    require(features not in ('fashion', 'own', 'none'), 'statistics are of one net; choose --features inception or dinov2')
+    require(features not in ('fashion', 'own', 'none'), 'statistics are of one net; '
+            'choose --features inception or dinov2')
     require(out is None and not run, f'--statistics stores what {samples} looks like and scores nothing; '
             'give images, and leave out --out')
 
