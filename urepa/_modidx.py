@@ -1706,6 +1706,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'urepa.score.evaluate.net_remarks': ('score/evaluate.html#net_remarks', 'urepa/score/evaluate.py'),
                                       'urepa.score.evaluate.open_reference': ( 'score/evaluate.html#open_reference',
                                                                                'urepa/score/evaluate.py'),
+                                      'urepa.score.evaluate.open_references': ( 'score/evaluate.html#open_references',
+                                                                                'urepa/score/evaluate.py'),
                                       'urepa.score.evaluate.or_dash': ('score/evaluate.html#or_dash', 'urepa/score/evaluate.py'),
                                       'urepa.score.evaluate.read_arrays': ('score/evaluate.html#read_arrays', 'urepa/score/evaluate.py'),
                                       'urepa.score.evaluate.read_reference': ( 'score/evaluate.html#read_reference',

@@ -317,7 +317,8 @@ def check_evaluation(
     require(out is None or out.resolve() not in records, f'{out} is the record of {samples}, '
             'which says how it was drawn; give another --out')
     if statistics is None: return
-    require(features not in ('fashion', 'own', 'none'), 'statistics are of one net; choose --features inception or dinov2')
+    require(features not in ('fashion', 'own', 'none'), 'statistics are of one net; '
+            'choose --features inception or dinov2')
     require(out is None and not run, f'--statistics stores what {samples} looks like and scores nothing; '
             'give images, and leave out --out')
 
@@ -379,7 +380,7 @@ def evaluate(
     step:int|None=None, # Checkpoint of a run folder; the newest by default
     reference:str='fashion', # Real images: as --images of prepare, a store, an .npz file of images or statistics
     reading:Reading=Reading(), # Which part of the reference is read
-    features:Literal['fashion', 'own', 'inception', 'dinov2', 'none']='fashion', # The nets; none compares pairs alone
+    features:Literal['fashion', 'own', 'inception', 'dinov2', 'none']='fashion', # Nets; none: pairs alone
     weights:Path|None=None, # File of Inception's or DINOv2's weights; folder of your own nets
     subset:int=10_000, # Real images for precision, recall and kernel distance, with up to 5 samples each; 0 takes all
     out:Path|None=None, # JSON file for the result
@@ -404,11 +405,10 @@ def evaluate(
 
     Against what the run learned from: urepa evaluate RUN --reference STORE --features inception
 
-    What a run restores of these photographs, without any weights: urepa evaluate RUN --reference PHOTOS --features none
+    What a run restores of photographs, without weights: urepa evaluate RUN --reference PHOTOS --features none
     """
     from urepa.training.run import Run
-    run = Run.is_run(samples)
-    if fast: how = dataclasses.replace(how, **fast_sampling)
+    run,how = Run.is_run(samples),dataclasses.replace(how, **fast_sampling) if fast else how
     both = dict(features=features, weights=weights, reading=reading, how=how)
     drawn = dict(count=count, step=step, reference=reference, out=out)
     check_evaluation(samples, run, statistics=statistics, size=size, **both, **drawn)

@@ -12,7 +12,7 @@ __all__ = ['smallest_kept', 'most_kept', 'standard', 'samples_per_real', 'found'
            'compared_counts', 'real_score', 'split_half_score', 'class_accuracy', 'check_count', 'check_metrics',
            'score_images', 'evaluate', 'ScoreRow', 'result_nets', 'result_metrics', 'relative_distance', 'score_table',
            'or_dash', 'markdown_table', 'net_remarks', 'bias_remark', 'result_remarks', 'restored_lines', 'describe',
-           'how_to_draw', 'sampling_record', 'Drawn', 'first_images', 'score_run', 'restored_scores']
+           'how_to_draw', 'sampling_record', 'Drawn', 'open_references', 'first_images', 'score_run', 'restored_scores']
 
 # %% ../../nbs/score/62_evaluate.ipynb #9da34ef4
 import dataclasses,json,math,os,shlex,sys,zipfile
@@ -824,6 +824,21 @@ class Drawn(Images):
                 if x is not None: digest.update(x.numpy().tobytes())
         return None if self.rank else digest.hexdigest()
 
+def open_references(
+    run:str|Path, # Run folder, for messages
+    sampler:Sampler, # It
+    reference:str|Path, # As `open_reference`
+    nets:tuple, # From `feature_nets`
+    reading:Reading, # As `evaluate`
+)->list[Reference]: # One for each net
+    "What the images of a run are compared with; `UserError` for what these nets cannot look at."
+    data = sampler.config.data
+    real = reference if reference!='fashion' else data.images or data.store or 'IMAGES'
+    command = shlex.join(['urepa', 'evaluate', str(run), '--reference', str(real), '--features', 'inception'])
+    require(nets or sampler.task, f'{run} restores nothing, so that there are no pairs to compare; call {command}')
+    for net in nets: check_shape(net, sampler.shape, f'the images of {run}', f'call {command}, or dinov2')
+    return [open_reference(reference, net, sampler.shape, reading) for net in nets]
+
 def first_images(
     images:Images|None, # The reference, `None` where only its statistics are known
     count:int, # How many
@@ -856,15 +871,8 @@ def score_run(
         sampler = Sampler(run, with_options(Sampling(), sampling), step, processes, count)
         lead = processes is None or processes.main
         if show and lead: print(f'{run}: {drawing_words(sampler.how)}', file=sys.stderr)
-        data = sampler.config.data
-        real = reference if reference!='fashion' else data.images or data.store or 'IMAGES'
-        command = shlex.join(['urepa', 'evaluate', str(run), '--reference', str(real), '--features', 'inception'])
-        way_out = f'call {command}, or dinov2'
         nets = fashion_nets() if nets is None else nets
-        require(nets or sampler.task, f'{run} restores nothing, so that there are no pairs to compare; name feature '
-            'nets, such as inception')
-        for net in nets: check_shape(net, sampler.shape, f'the images of {run}', way_out)
-        references = [open_reference(reference, net, sampler.shape, reading) for net in nets]
+        references = open_references(run, sampler, reference, nets, reading)
         if sampler.task and reference!='fashion':
             tests = references[0].images if nets else open_real(reference, sampler.shape, reading)
             sampler.tests = first_images(tests, count, run)
