@@ -140,7 +140,8 @@ def name_module(nb):
     public = [name for _,parts in exported(nb) for name,_ in parts if not name.startswith('_')]
     words = f'`from urepa.{module} import {", ".join(dict.fromkeys(public[:3]))}`' if public else f'`urepa.{module}`'
     at = next(i for i,o in enumerate(nb.cells) if o.cell_type=='markdown')+1
-    nb.cells.insert(at, mk_cell(f'[For those who call or change `urepa.{module}`: {words}]{{.module}}', cell_type='markdown'))
+    told = f'[For those who call or change `urepa.{module}`: {words}]{{.module}}'
+    nb.cells.insert(at, mk_cell(told, cell_type='markdown'))
 
 def set_widths(nb):
     "One size of letters in all figures: they are stored at twice their size, and shown at half of that."
