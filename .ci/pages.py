@@ -9,6 +9,7 @@ import base64
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -19,9 +20,26 @@ from PIL import Image
 
 root, here = Path(__file__).resolve().parent.parent, Path(sys.executable).parent
 
+def is_bar(output):
+    "Is it nothing but the bar of a library, drawn over itself?"
+    return output.get('name')=='stderr' and '%|' in ''.join(output['text']).partition('\n')[0]
+
+def rounded(text):
+    "Numbers with more than eight digits behind the point, to four digits in all."
+    return re.sub(r'-?\d+\.\d{9,}(e-?\d+)?', lambda m: f'{float(m[0]):.4g}', text)
+
+def shorten(notebook):
+    "Store no bars, and no digits that say nothing."
+    for cell in notebook['cells']:
+        if cell['cell_type']!='code': continue
+        cell['outputs'] = [o for o in cell['outputs'] if not is_bar(o)]
+        for data in [o['data'] for o in cell['outputs'] if o['output_type']=='execute_result']:
+            if 'text/plain' in data: data['text/plain'] = [rounded(o) for o in data['text/plain']]
+
 def shrink(page):
     "Store pictures with a palette of 256 colours: a third of the bytes, and no difference that an eye finds in a plot."
     notebook = json.loads((root/page).read_text(encoding='utf-8'))
+    shorten(notebook)
     for output in [out for cell in notebook['cells'] for out in cell.get('outputs', [])
                    if 'image/png' in out.get('data', {})]:
         picture, small = Image.open(io.BytesIO(base64.b64decode(''.join(output['data']['image/png'])))), io.BytesIO()

@@ -22,6 +22,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
+# Read for reasons and results: all code is folded
+findings = 'explanations', 'experiments', 'analysis'
 # Read for their prose:
 prose = 'index.ipynb', 'tutorials', 'explanations', 'howto', 'experiments', 'analysis', 'reference'
 index = 'reference/names.ipynb' # gets the index of names
@@ -95,29 +97,40 @@ def checks(statement):
     name = getattr(getattr(call, 'func', None), 'id', '')
     return isinstance(statement, ast.Assert) or name.startswith('test_') or name=='expect_fail'
 
-def folded(cell):
+def folded(cell, quiet=False): # quiet: all code is
     "What stands on the fold of a cell, on a page that is read for its prose; empty where the code is shown."
     body = parsed(cell.source)
     if not body or 'code-fold' in cell.source: return ''
     if all(isinstance(o, (ast.Import, ast.ImportFrom)) for o in body): return 'Imports'
     if 'image/png' in kinds(cell): return 'Code of the figure'
     if all(map(checks, body)): return 'Checked'
-    return ''
+    if not quiet or 'text/markdown' in kinds(cell): return ''
+    if left_out(cell): return 'How it was measured'
+    return 'Code' if cell.get('outputs') else 'Set-up'
 
-def fold(nb):
+def left_out(cell):
+    "Why a cell is not run with its page; empty where it is."
+    from urepa.lab.slow import why_left_out
+    return why_left_out(cell.source.splitlines())
+
+def fold(nb, quiet=False):
     "On pages that are read for their prose: fold imports, figures and checks, hide what writes sentences."
     for cell in nb.cells:
         if cell.cell_type!='code' or 'echo: false' in cell.source: continue
-        if words := folded(cell): cell.source = f'#| code-fold: true\n#| code-summary: {words}\n{cell.source}'
+        if words := folded(cell, quiet):
+            cell.source = f'#| code-fold: true\n#| code-summary: {words}\n{cell.source}'
         elif 'text/markdown' in kinds(cell): cell.source = f'#| echo: false\n{cell.source}'
 
-def mark_slow(nb):
-    "Say which cells are not run with their page."
+def mark_slow(nb, here):
+    "Say which cells are not run with their page, why, and how they are."
     from nbdev.processors import mk_cell
+    how = f"In Jupyter it runs after [`%slow on`]({'../'*here.count('/')}lab/91_slow.ipynb)."
     for cell in list(nb.cells):
-        if cell.cell_type=='code' and re.search(r'^#\| (slow|cuda|net)\b', cell.source, flags=re.M):
-            words = '[`make test` passes this cell over: it takes long, or needs a network or a GPU.]{.slow}'
-            nb.cells.insert(nb.cells.index(cell), mk_cell(words, cell_type='markdown'))
+        why = left_out(cell) if cell.cell_type=='code' else ''
+        if not why: continue
+        shows = ' Its output is from a run that asked for it.' if cell.outputs else ''
+        words = f'[`make test` leaves this cell out, because it {why}.{shows} {how}]{{.slow}}'
+        nb.cells.insert(nb.cells.index(cell), mk_cell(words, cell_type='markdown'))
 
 def name_module(nb):
     "Below the title of a page that exports: the module, and how its names are imported."
@@ -127,7 +140,8 @@ def name_module(nb):
     public = [name for _,parts in exported(nb) for name,_ in parts if not name.startswith('_')]
     words = f'`from urepa.{module} import {", ".join(dict.fromkeys(public[:3]))}`' if public else f'`urepa.{module}`'
     at = next(i for i,o in enumerate(nb.cells) if o.cell_type=='markdown')+1
-    nb.cells.insert(at, mk_cell(f'[Module `urepa.{module}`: {words}]{{.module}}', cell_type='markdown'))
+    told = f'[For those who call or change `urepa.{module}`: {words}]{{.module}}'
+    nb.cells.insert(at, mk_cell(told, cell_type='markdown'))
 
 def set_widths(nb):
     "One size of letters in all figures: they are stored at twice their size, and shown at half of that."
@@ -265,8 +279,9 @@ def stage():
         name_module(pages[here])
         if here.startswith('tutorials/'): link_colab(pages[here], here, address)
         set_widths(pages[here])
-        mark_slow(pages[here])
-        if here.split('/')[0] in prose: fold(pages[here])
+        mark_slow(pages[here], here)
+        door = here.split('/')[0]
+        if door in prose: fold(pages[here], door in findings)
         show_code(pages[here], here, names, address)
         Prepare()(pages[here])
         write_nb(pages[here], staged/here)

@@ -30,6 +30,23 @@ def browser():
         yield opened
         opened.close()
 
+legible = '#quarto-sidebar .sidebar-link:not(.active)', 'main p', 'pre code'
+colours = """selector => {
+    const at = document.querySelector(selector), seen = o => getComputedStyle(o).backgroundColor
+    let behind = at
+    while (behind.parentElement && /, 0(\\.\\d+)?\\)$/.test(seen(behind))) behind = behind.parentElement
+    return [getComputedStyle(at).color, seen(behind)].map(o => o.match(/[\\d.]+/g).slice(0, 3).map(Number))
+}"""
+
+def contrast(letters, ground):
+    "How many times brighter one colour is than the other, as WCAG 2 counts; 4.5 is the least for text."
+    def brightness(colour):
+        shares = [o/255 for o in colour]
+        linear = [o/12.92 if o<=.04045 else ((o+.055)/1.055)**2.4 for o in shares]
+        return sum(a*b for a, b in zip((.2126, .7152, .0722), linear, strict=True))
+    low, high = sorted([brightness(letters), brightness(ground)])
+    return (high+.05)/(low+.05)
+
 def faults(tab, own, page, width):
     "What a reader would stumble over on a page, as sentences; what comes from elsewhere is blocked and not asked for."
     told = []
@@ -41,7 +58,8 @@ def faults(tab, own, page, width):
     wide = tab.evaluate('document.documentElement.scrollWidth')
     if wide>width: told.append(f'{wide} pixels wide in a window of {width}')
     mute = tab.evaluate('[...document.images].filter(o => !o.complete || !o.naturalWidth).map(o => o.src)')
-    return told + [f'no picture at {o}' for o in mute]
+    pale = [f'{o} stands out by {v:.1f} only' for o in legible if (v := contrast(*tab.evaluate(colours, o)))<4.5]
+    return told + [f'no picture at {o}' for o in mute] + pale
 
 @pytest.mark.parametrize('width', [1440, 390])
 @pytest.mark.parametrize('theme', ['light', 'dark'])
@@ -57,15 +75,18 @@ def test_pages(browser, site, width, theme):
     wrong = {k:v for k,v in found.items() if v}
     assert not wrong, wrong
 
-def test_search(browser):
-    "Only a site that Quarto has rendered has its search."
-    if not (root/'_site'/'search.json').exists(): pytest.skip('make docs has not rendered the site: no search to try')
-    server = served(root/'_site')
+@pytest.mark.parametrize('kind', ['_preview', '_site'])
+def test_search(browser, site, kind):
+    "A function is found by its name."
+    folder = site/kind if kind=='_preview' else root/kind
+    if not (folder/'search.json').exists(): pytest.skip('make docs has not rendered the site: no search to try')
+    server = served(folder)
     tab = browser.new_page()
     tab.goto(f'http://127.0.0.1:{server.server_port}/')
     tab.click('#quarto-search button, #quarto-search input')
     tab.keyboard.type('manifold_loss')
     tab.wait_for_selector('.search-result-title, .aa-Item', timeout=20_000)
-    found = tab.inner_text('.aa-Panel')
+    found = tab.inner_text('.smalldocs-search-results, .aa-Panel')
+    tab.close()
     server.shutdown()
-    assert 'anifold' in found
+    assert 'def manifold_loss' in found

@@ -7,6 +7,8 @@ from collections import Counter
 import pytest
 from checkout import Page, name, pages, read_pages, root, run, scripts
 
+from urepa.lab.slow import why_left_out
+
 
 def trees(code): return ast.parse('\n'.join(o for o in code.splitlines() if not o.startswith(('%', '!'))))
 
@@ -85,6 +87,16 @@ def test_what_pages_keep_is_written_where_asked():
     loose = [f'{o.name}: {code[:50]!r}' for o in read_pages() for code in o.code
              if re.search(writes, code) and re.search(place, re.sub(sweeps, '', code)) and '#| export' not in code]
     assert not loose, f"{loose} write into the repository; ask repository_file('data/results/...') where to"
+
+def test_slow_cells_pass_themselves_over_in_jupyter():
+    "See `urepa.lab.slow`."
+    for page in read_pages():
+        left = [o for o in page.cells if o['cell_type']=='code' and why_left_out(o['source'])]
+        before = page.cells[:page.cells.index(left[0])] if left else []
+        loads = any('%load_ext urepa.lab.slow' in ''.join(o['source']).splitlines() for o in before)
+        assert loads or not left, f'{page.name} has slow cells; let its imports end in %load_ext urepa.lab.slow'
+        told = [o for cell in left for o in cell['outputs'] if as_text(o).startswith('Passed over')]
+        assert not told, f'{page.name} stores that Jupyter passed a cell over; git checkout what the cell showed'
 
 @pytest.mark.parametrize('path', pages(), ids=name)
 def test_page_style(path):

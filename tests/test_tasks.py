@@ -51,6 +51,14 @@ def test_pairs_and_colours_from_folders(tmp_path, monkeypatch, capfd):
         main(list(map(str, words)))
         main(['restore', name, '--images', 'photos', '--out', f'{name}-out', '--steps', '1'])
         with Image.open(tmp_path/f'{name}-out'/'0.png') as o: assert (o.size, o.mode)==((50, 41), 'RGB')
+        score = ['evaluate', name, '--reference', 'photos', '--features', 'none', '--count', '8', '--steps', '1']
+        if name=='pairs':
+            with pytest.raises(SystemExit): main(score)
+            assert 'holds no inputs' in capfd.readouterr().err
+            continue
+        main(score)
+        told = capfd.readouterr().out
+        assert 'psnr' in told and 'frechet' not in told.lower() and 'feature distance' not in told, told
     (sketches/'3.bmp').unlink()
     with pytest.raises(SystemExit): main([*map(str, words[:-1]), 'x'])
     assert '1 of 8 images have no input' in capfd.readouterr().err

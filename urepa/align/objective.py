@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['schedules', 'Aligned', 'Term', 'token_term', 'manifold_term', 'dispersive_term', 'early_term', 'attention_term',
-           'summary_term', 'terms_of', 'teacher_side', 'mean_of', 'summands', 'constant', 'rising', 'falling', 'valley',
-           'EmaTeacher', 'check_projector', 'Objective']
+           'summary_term', 'terms_of', 'networks_in', 'check_losses', 'teacher_side', 'mean_of', 'summands', 'constant',
+           'rising', 'falling', 'valley', 'EmaTeacher', 'check_projector', 'Objective']
 
 # %% ../../nbs/align/45_objective.ipynb #261026c8
 from collections.abc import Callable
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 import torch
 from torch import Tensor,nn
@@ -102,6 +103,30 @@ def terms_of(
     apart = dispersive_term(align.dispersive, align.dispersive_temperature, align.dispersive_diagonal)
     found = [token_term(align.token, align.token_loss), relations, apart, attention_term(align.attention)]
     return [o for o in found if o.weight and (align.weight or not o.needs_teacher)]
+
+# %% ../../nbs/align/45_objective.ipynb #58611411
+def networks_in(
+    loss:Callable, # Of a term
+)->list[nn.Module]:
+    "The networks that a loss is, or holds on to."
+    held = []
+    if isinstance(loss, partial):
+        held += [*loss.args, *loss.keywords.values()]
+        loss = loss.func
+    held += [loss, getattr(loss, '__self__', None)]
+    held += [o.cell_contents for o in getattr(loss, '__closure__', None) or ()]
+    return [o for o in held if isinstance(o, nn.Module)]
+
+def check_losses(
+    terms:list[Term], # Of an objective
+    trained:list[nn.Parameter], # What is trained and kept
+):
+    "`UserError` for a loss that would learn by itself."
+    known = {id(o) for o in trained}
+    for term in terms:
+        own = [p for o in networks_in(term.loss) for p in o.parameters() if p.requires_grad and id(p) not in known]
+        require(not own, f'the loss of the term {term.name!r} has weights of its own, which nothing trains and no '
+            'checkpoint holds; put them into a projector of your own, or freeze them with requires_grad_(False)')
 
 # %% ../../nbs/align/45_objective.ipynb #093da9db
 def teacher_side(

@@ -311,13 +311,14 @@ def check_evaluation(
             f'urepa sample {samples} --count {count or 5000} --out samples.npz, then urepa evaluate samples.npz')
     require(run or (count is None and step is None and how==plain), f'{samples} is no run folder, so that '
             '--count, --step and options of sampling have nothing to act on; leave them out')
-    require(weights is None or features!='fashion', 'the embedded nets bring their own weights; '
+    require(weights is None or features not in ('fashion', 'none'), 'the embedded nets bring their own weights; '
             'leave out --weights, or choose inception or dinov2')
     records = [o.resolve() for o in (samples.with_suffix('.json'), samples/'samples.json')]
     require(out is None or out.resolve() not in records, f'{out} is the record of {samples}, '
             'which says how it was drawn; give another --out')
     if statistics is None: return
-    require(features not in ('fashion', 'own'), 'statistics are of one net; choose --features inception or dinov2')
+    require(features not in ('fashion', 'own', 'none'), 'statistics are of one net; '
+            'choose --features inception or dinov2')
     require(out is None and not run, f'--statistics stores what {samples} looks like and scores nothing; '
             'give images, and leave out --out')
 
@@ -379,7 +380,7 @@ def evaluate(
     step:int|None=None, # Checkpoint of a run folder; the newest by default
     reference:str='fashion', # Real images: as --images of prepare, a store, an .npz file of images or statistics
     reading:Reading=Reading(), # Which part of the reference is read
-    features:Literal['fashion', 'own', 'inception', 'dinov2']='fashion', # Embedded nets, a demo's own, FID's, DINOv2
+    features:Literal['fashion', 'own', 'inception', 'dinov2', 'none']='fashion', # Nets; none: pairs alone
     weights:Path|None=None, # File of Inception's or DINOv2's weights; folder of your own nets
     subset:int=10_000, # Real images for precision, recall and kernel distance, with up to 5 samples each; 0 takes all
     out:Path|None=None, # JSON file for the result
@@ -403,10 +404,11 @@ def evaluate(
     Of photographs of any sizes: urepa evaluate PHOTOS --features inception --statistics reference.npz --size 256
 
     Against what the run learned from: urepa evaluate RUN --reference STORE --features inception
+
+    What a run restores of photographs, without weights: urepa evaluate RUN --reference PHOTOS --features none
     """
     from urepa.training.run import Run
-    run = Run.is_run(samples)
-    if fast: how = dataclasses.replace(how, **fast_sampling)
+    run,how = Run.is_run(samples),dataclasses.replace(how, **fast_sampling) if fast else how
     both = dict(features=features, weights=weights, reading=reading, how=how)
     drawn = dict(count=count, step=step, reference=reference, out=out)
     check_evaluation(samples, run, statistics=statistics, size=size, **both, **drawn)
@@ -556,7 +558,8 @@ def info(
     aligned,blocks = described['aligned'],described['blocks']
     linear,total = macs_in_words(described['linear']),macs_in_words(described['total'])
     print(summary(described))
-    told = f'{block_words(aligned)} of {blocks} {"is" if len(aligned)==1 else "are"} aligned with {align.partner}'
+    named = f'{block_words(aligned)} of {blocks}' if blocks else block_words(aligned) # a user's network may list none
+    told = f'{named} {"is" if len(aligned)==1 else "are"} aligned with {align.partner}'
     print(told if align.weight else 'no alignment')
     print(f'drawn with {drawing_words(drawing(config))}, unless asked otherwise')
     print(f"{described['parameters']/1e6:,.1f} M parameters; MACs of one image, which papers call FLOPs: "

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['not_compared', 'palette', 'read_result', 'read_scores', 'same_but_seed', 'grouped', 'circumstances', 'check_alike',
            'Measure', 'common_nets', 'measures', 'distances', 'by_seed', 'Point', 'curve', 'Change', 'separated',
-           'steps_to', 'percent', 'reading', 'in_words', 'last_scores', 'spread', 'reach_columns', 'comparison_table',
-           'steps_table', 'draw_curves', 'scale_axis', 'comparison_figure', 'verdict', 'changes_between', 'row_figure',
-           'remarks', 'compare']
+           'steps_to', 'signed', 'percent', 'reading', 'in_words', 'last_scores', 'spread', 'reach_columns',
+           'comparison_table', 'steps_table', 'draw_curves', 'scale_axis', 'comparison_figure', 'verdict',
+           'changes_between', 'row_figure', 'remarks', 'compare']
 
 # %% ../../nbs/score/65_compare.ipynb #4c54bbe3
 import dataclasses,math
@@ -225,13 +225,18 @@ def steps_to(
         share = math.log(before.mean/level)/math.log(before.mean/point.mean)
         return before.step+(point.step-before.step)*share
 
+def signed(
+    change:float, # In percent
+)->str: # e.g. `'−3 %'`; `'0 %'` for what rounds to nothing
+    "A change with its sign."
+    return f'{round(change):+d} %'.replace('-', '−') if round(change) else '0 %'
+
 def percent(
     change:float, # In percent
     apart:bool, # Whether the seeds separate it
 )->str:
     "A change, and whether it is one."
-    sign = f'{change:+.0f} %'.replace('-', '−')
-    return sign if apart else f'{sign} (not separated)'
+    return signed(change) if apart else f'{signed(change)} (not separated)'
 
 def reading(
     groups:dict, # From `grouped`; the first row is the one that others are compared with
@@ -244,7 +249,7 @@ def reading(
         changes = separated(row, scores, measure)
         changed = []
         for step,change in changes.items():
-            amount = f'{change.percent:+.0f} % at step {step:,}'.replace('-', '−')
+            amount = f'{signed(change.percent)} at step {step:,}'
             changed.append(amount if change.apart else f'{amount} (not separated)')
         sentence = f'{measure.title}: {label} against {base} {", ".join(changed)}.'
         if measure.better=='lower':

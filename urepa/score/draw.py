@@ -203,6 +203,7 @@ class Sampler:
         self.how = how
         self.task = task_of(self.config.task) # what it restores, `None` where it draws from noise alone
         self.known = self.config.data.labelled>0 and not self.task # whether images are drawn by label
+        self.tests = None # images that a task restores, uint8 `[n c h w]`; the embedded ones where there are no others
         self.weak = None # network that guides
         self.weak_record = {}
         if how.weak: self.load_weak(run)
@@ -245,7 +246,7 @@ class Sampler:
         count:int, # How many
         show=False, # Progress bar: `True`, or one to move on
     )->Tensor: # uint8 `[count c h w]`
-        "Draw images; a run with a task restores the embedded test images of these numbers."
+        "Draw images; a run with a task restores the test images of these numbers."
         condition = self.inputs(first, count).condition if self.task else None
         with tf32(self.how.tf32):
             return to_u8(self.answer(self.labels(first, count), condition, first, show=show))
@@ -271,11 +272,14 @@ class Sampler:
         first:int, # Number of the first image
         count:int, # How many
     )->Inputs:
-        "Embedded test images, as the task spoils them; the same for all runs of a task."
+        "Test images, as the task spoils them; the same for all runs of a task."
         d,name = self.config.data,self.config.task.name
-        require(not d.store and not d.images, f'this run restores images ({name}), and only embedded ones are at '
-            'hand; give images with urepa restore RUN --images FOLDER')
-        images,_ = fashion('test')
+        require(self.tests is not None or not d.store and not d.images, f'this run restores images ({name}), and only '
+            'embedded ones are at hand; score it with urepa evaluate RUN --reference FOLDER, or restore images with '
+            'urepa restore RUN --images FOLDER')
+        require(self.tests is None or name!='pairs', 'a run of pairs cannot be scored on a reference, which holds no '
+            'inputs; restore the inputs with urepa restore RUN --images FOLDER')
+        images = fashion('test')[0] if self.tests is None else self.tests
         numbers = [i%len(images) for i in range(first, first+count)]
         x = to_model(images[numbers])
         chance = draw_chance(x.shape, ('task', 'test'), numbers, noise=self.task.noisy)
@@ -287,7 +291,8 @@ class Sampler:
         rule = ('all noise of image i comes from generator(seed, "sample", i), '
             'its random label from generator(seed, "label", i)')
         decoder = dict(name=self.codec.name, scale=self.codec.scale, bias=self.codec.bias)
-        task = dict(inputs='embedded test image i, degraded by generator("task", "test", i)') if self.task else {}
+        inputs = 'embedded test image' if self.tests is None else 'image of the reference'
+        task = dict(inputs=f'{inputs} i, degraded by generator("task", "test", i)') if self.task else {}
         record = dict(task, step=self.step, checkpoint=self.checkpoint, sampling=how, seed_rule=rule, rows=rows,
             decoder=decoder, **self.weak_record, config=to_dict(self.config), provenance=provenance())
         return json.loads(json.dumps(record))

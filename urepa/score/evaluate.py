@@ -12,7 +12,7 @@ __all__ = ['smallest_kept', 'most_kept', 'standard', 'samples_per_real', 'found'
            'compared_counts', 'real_score', 'split_half_score', 'class_accuracy', 'check_count', 'check_metrics',
            'score_images', 'evaluate', 'ScoreRow', 'result_nets', 'result_metrics', 'relative_distance', 'score_table',
            'or_dash', 'markdown_table', 'net_remarks', 'bias_remark', 'result_remarks', 'restored_lines', 'describe',
-           'how_to_draw', 'sampling_record', 'Drawn', 'score_run', 'restored_scores']
+           'how_to_draw', 'sampling_record', 'Drawn', 'open_references', 'first_images', 'score_run', 'restored_scores']
 
 # %% ../../nbs/score/62_evaluate.ipynb #9da34ef4
 import dataclasses,json,math,os,shlex,sys,zipfile
@@ -565,9 +565,9 @@ def score_images(
     metrics:tuple, # Each a `Metric`
 )->dict|None: # As `evaluate`
     "Score images against references that are open."
-    nets,main = nets or fashion_nets(),processes is None or processes.main
+    nets,main = fashion_nets() if nets is None else nets,processes is None or processes.main
     embedded = all(isinstance(o, Embedded) for o in nets)
-    source = references[0].source
+    source = references[0].source if references else None
     made = dict(checksum=images.checksum() if main or isinstance(images, Drawn) else None, made=images.record)
     result = dict(count=len(images), keep=keep, features={}, reference=None, samples=made)
     if labels is not None:
@@ -610,7 +610,9 @@ def evaluate(
     check_count(len(images))
     check_metrics(metrics)
     images.check_sizes()
-    references = [open_reference(reference, net, images.shape, reading) for net in nets or fashion_nets()]
+    nets = fashion_nets() if nets is None else nets
+    require(nets, 'images by themselves have no pairs to compare; name feature nets, such as inception')
+    references = [open_reference(reference, net, images.shape, reading) for net in nets]
     return score_images(images, images.labels if labels is None else labels, references, nets=nets, keep=keep,
         show=show, processes=processes, metrics=tuple(metrics))
 
@@ -741,6 +743,7 @@ def describe(
 )->str: # Lines for a terminal
     "A result as text: the table, and what a reader has to know about it."
     reference = result['reference']
+    if reference is None: return '\n'.join(restored_lines(result))
     against = f" ({reference['count']:,})" if reference['count'] else ''
     head = f"{result['count']:,} images against {reference['source']}{against}"
     lines = [f"{head:60}{'samples':>10}{'real images':>14}"]
@@ -821,6 +824,32 @@ class Drawn(Images):
                 if x is not None: digest.update(x.numpy().tobytes())
         return None if self.rank else digest.hexdigest()
 
+def open_references(
+    run:str|Path, # Run folder, for messages
+    sampler:Sampler, # It
+    reference:str|Path, # As `open_reference`
+    nets:tuple, # From `feature_nets`
+    reading:Reading, # As `evaluate`
+)->list[Reference]: # One for each net
+    "What the images of a run are compared with; `UserError` for what these nets cannot look at."
+    data = sampler.config.data
+    real = reference if reference!='fashion' else data.images or data.store or 'IMAGES'
+    command = shlex.join(['urepa', 'evaluate', str(run), '--reference', str(real), '--features', 'inception'])
+    require(nets or sampler.task, f'{run} restores nothing, so that there are no pairs to compare; call {command}')
+    for net in nets: check_shape(net, sampler.shape, f'the images of {run}', f'call {command}, or dinov2')
+    return [open_reference(reference, net, sampler.shape, reading) for net in nets]
+
+def first_images(
+    images:Images|None, # The reference, `None` where only its statistics are known
+    count:int, # How many
+    run, # That restores them, for the message
+)->Tensor: # uint8 `[≤count c h w]`
+    "What a run with a task restores to be scored: the first images of its reference."
+    require(images is not None, f'{run} restores images, and a file of statistics holds none; give --reference FOLDER')
+    batches,held = images.batches(),[]
+    while sum(map(len, held))<count and (o := next(batches, None)) is not None: held.append(o)
+    return torch.cat(held)[:count]
+
 def score_run(
     run:str|Path, # Run folder
     count:int=5000, # Images per score
@@ -842,12 +871,11 @@ def score_run(
         sampler = Sampler(run, with_options(Sampling(), sampling), step, processes, count)
         lead = processes is None or processes.main
         if show and lead: print(f'{run}: {drawing_words(sampler.how)}', file=sys.stderr)
-        data = sampler.config.data
-        real = reference if reference!='fashion' else data.images or data.store or 'IMAGES'
-        command = shlex.join(['urepa', 'evaluate', str(run), '--reference', str(real), '--features', 'inception'])
-        way_out = f'call {command}, or dinov2'
-        for net in nets or fashion_nets(): check_shape(net, sampler.shape, f'the images of {run}', way_out)
-        references = [open_reference(reference, net, sampler.shape, reading) for net in nets or fashion_nets()]
+        nets = fashion_nets() if nets is None else nets
+        references = open_references(run, sampler, reference, nets, reading)
+        if sampler.task and reference!='fashion':
+            tests = references[0].images if nets else open_real(reference, sampler.shape, reading)
+            sampler.tests = first_images(tests, count, run)
         images = Drawn(sampler, count, show, processes)
     labels = sampler.labels(0, count) if sampler.known else None
     whole = images.joined() if sampler.task else None # a few thousand test images
@@ -856,7 +884,7 @@ def score_run(
     if result is None: return None
     result = dict(step=sampler.step, sampling=sampling_record(count, sampler.how), **result)
     result['samples']['made'] = {k:v for k,v in images.record.items() if k not in ('config', 'provenance')}
-    if sampler.task: result['restored'] = restored_scores(sampler, whole)
+    if sampler.task: result['restored'] = restored_scores(sampler, whole, nets)
     try: Run(run).add_score(result)
     except OSError as e: # hours of drawing are not lost for a folder that cannot be written
         print(f'{run}: the score is not kept ({e}){remedy(e)}', file=sys.stderr)
@@ -866,6 +894,7 @@ def score_run(
 def restored_scores(
     sampler:Sampler, # Of a run with a task
     images:Tensor, # What it restored of the first test images, uint8 `[n c h w]`
+    nets:tuple|None=None, # Whose features are compared; the embedded ones by default, where they know such images
     samples:int=4, # Of the same input, for the spread
     most:int=100, # Inputs that are restored so often
 )->dict: # What they were compared on, `spread`, and for `sampled`, `one_step` and `input` the means of all pairs
@@ -874,7 +903,7 @@ def restored_scores(
     clean,condition = sampler.inputs(0, n)
     labels,some = sampler.labels(0, n),min(n, most)
     how = dict(space='y' if name=='super_resolution' else 'rgb', border=task.scale if task.scale>1 else 0)
-    nets = [o for o in fashion_nets() if o.image_shape==tuple(clean.shape[1:])]
+    if nets is None: nets = [o for o in fashion_nets() if o.image_shape==tuple(clean.shape[1:])]
     once = to_u8(sampler.answer(labels, condition, solver=euler, steps=1, guidance=1.))
     kinds = dict(sampled=images, one_step=once, input=to_u8(task.picture(condition, clean.shape[1])))
     means = {}

@@ -350,7 +350,7 @@ class DINOv2(nn.Module):
 
 feature_kinds = dict(
     fashion=('classifier', 'autoencoder'), own=('contrast', 'autoencoder'), inception=('inception',),
-    dinov2=('dinov2',)) # → nets
+    dinov2=('dinov2',), none=()) # → nets; none leaves the pairs of a run with a task
 
 def feature_nets(
     kind:str, # A key of `feature_kinds`
@@ -364,6 +364,7 @@ def feature_nets(
     require(kind!='own' or weights is not None, "the features 'own' are nets trained on images of one's own; "
         'name their folder with --weights, such as the folder judges of a run of urepa demo --images')
     if kind=='fashion': nets = [Embedded(o) for o in feature_kinds[kind]]
+    elif kind=='none': nets = []
     elif kind=='own': nets = [OwnNet(o, Path(weights)/f'{o}.safetensors') for o in feature_kinds[kind]]
     else: nets = [dict(inception=Inception, dinov2=DINOv2)[kind](weights)]
     return [o.to(device) for o in nets]

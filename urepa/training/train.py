@@ -19,6 +19,7 @@ import torch.distributed as dist
 from torch import Tensor,nn
 from ..data.batches import Batch,TrainingData
 from ..config import Config,field_names,field_value
+from ..align.objective import check_losses
 from ..core import UserError,progress,require,sha256,write_json
 from .ema import Averages,own_part
 from .muon import optimizer_of
@@ -56,6 +57,7 @@ class State:
         self.finished = None # an event behind the last step, on a GPU
         device = self.processes.device
         self.own_rank = torch.arange(self.processes.world, device=device)==self.processes.rank
+        check_losses(objective.terms, list(objective.parameters()))
         if shard: self.cost # while the weights are in one piece
         self.ema = Averages(objective.net, optim.ema, optim.averages)
         if shard:
