@@ -1,6 +1,7 @@
 "The `urepa` command from end to end, in folders far from the checkout, on the preset `tiny`."
 import json
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -92,10 +93,15 @@ def test_mistake(mistake, urepa, tmp_path):
     assert named in told, f'{named!r} is not in: {told}'
     assert not (tmp_path/'run').exists(), 'a run folder was left behind'
 
+@pytest.fixture(scope='module')
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('made')
+    done = command('train', 'tiny', '--out', 'run', cwd=folder).done()
+    assert done.returncode==0, done.stderr[-4000:]
+    return folder/'run'
+
 @pytest.fixture
-def trained(urepa, tmp_path):
-    urepa.good('train', 'tiny', '--out', 'run')
-    return tmp_path/'run'
+def trained(made, tmp_path): return shutil.copytree(made, tmp_path/'run')
 
 def test_train_sample_evaluate_report(urepa, trained, tmp_path):
     assert (trained/'config.json').exists() and (trained/'versions.json').exists()
@@ -149,21 +155,21 @@ def held(folder):
 
 def test_resume_equals_never_having_stopped(urepa, tmp_path):
     "Stopped at random steps, by Ctrl-C and by SIGKILL, and continued: the same weights, optimizer, log, bit for bit."
-    words = ['train', 'tiny', '--optim.steps', '120', '--run.save-every', '25', '--run.log-every', '1']
+    words = ['train', 'tiny', '--optim.steps', '60', '--run.save-every', '13', '--run.log-every', '1']
     urepa.good(*words, '--out', 'whole')
     for how in (signal.SIGINT, signal.SIGKILL):
-        folder, stop = tmp_path/how.name, random.randrange(5, 100)
+        folder, stop = tmp_path/how.name, random.randrange(5, 45)
         done = stopped(urepa, folder, stop, how, *words)
         if how==signal.SIGINT: assert '--resume' in complaint(done, 130)
         else:
             assert done.returncode==-signal.SIGKILL, done.stderr[-2000:]
-        assert steps_logged(folder)<120
+        assert steps_logged(folder)<60
         urepa.good(*words, '--out', how.name, '--resume')
         assert held(folder)==held(tmp_path/'whole'), f'stopped by {how.name} after step {stop}'
 
 def test_demo(urepa, tmp_path):
     "Stopped, and called again."
-    words = ['demo', '--train-steps', '30', '--count', '100']
+    words = ['demo', '--train-steps', '20', '--count', '50']
     told = complaint(stopped(urepa, tmp_path/'demo', 1, signal.SIGINT, *words), 130)
     assert told.endswith('repeat the command to continue'), told
     urepa.good(*words, '--out', 'demo')

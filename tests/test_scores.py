@@ -74,20 +74,21 @@ def test_from_a_run_to_a_table(urepa, made, tmp_path):
     urepa('evaluate', 'real.npz', *inception, '--statistics', 'statistics.npz')
     held = np.load(tmp_path/'statistics.npz', allow_pickle=False)
     assert held['mu'].shape==(2048,) and held['sigma_s'].shape==(2023, 2023) and held['arr_0'].shape==(12, 32, 32, 3)
-    told = urepa('evaluate', 'two.npz', *inception, '--reference', 'statistics.npz', '--out', 'two-inception.json')
+    urepa('sample', made/'run-0', '--count', 12, '--steps', 2, '--out', 'few.npz')
+    told = urepa('evaluate', 'few.npz', *inception, '--reference', 'statistics.npz', '--out', 'few-inception.json')
     for name in ('FID', 'sFID', 'KID', 'Inception score', 'precision', 'recall'):
         assert f'{name}, inception' in told, told
     told = urepa('compare', 'two-fashion.json', 'other-fashion.json', '--out', 'compare.png')
     assert '| 2 |' in told and '±' in told
     assert (tmp_path/'compare.md').exists() and Image.open(tmp_path/'compare.png').size[0]>300
-    assert 'FID, inception' in urepa('compare', 'two-inception.json', '--out', 'inception.png')
+    assert 'FID, inception' in urepa('compare', 'few-inception.json', '--out', 'inception.png')
     np.savez(tmp_path/'large.npz', arr_0=np.zeros((5, 64, 64, 3), np.uint8))
     assert 'one resolution' in urepa.refused('evaluate', 'large.npz', *inception, '--reference', 'real.npz')
     check_records(made, tmp_path)
 
 def check_records(made, folder):
     "All that is needed to repeat a number stands beside it."
-    result, scored = [json.loads((folder/o).read_text()) for o in ('two-fashion.json', 'two-inception.json')]
+    result, scored = [json.loads((folder/o).read_text()) for o in ('two-fashion.json', 'few-inception.json')]
     record = result['samples']['made']
     how = dict(solver='euler_maruyama', steps=40, guidance=1.5, interval=[0, .7], labels='random')
     assert result['count']==66 and how.items()<=record['sampling'].items()
@@ -96,7 +97,7 @@ def check_records(made, folder):
     assert scored['features']['inception']==digest(made/'inception.pth')
     assert min(scored['inception']['frechet'], scored['inception']['floor']['frechet'])>0
     assert scored['reference']==dict(source='statistics.npz', count=12, checksum=digest(folder/'statistics.npz'))
-    assert scored['samples']['checksum']==digest(folder/'two.npz')
+    assert scored['samples']['checksum']==digest(folder/'few.npz')
 
 def test_forms_of_a_set(urepa, made, tmp_path):
     "An array and a folder of PNG files hold the same images and labels."

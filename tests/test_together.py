@@ -18,12 +18,17 @@ def steps_logged(folder):
 
 def kept(folder): return sorted(int(o.name) for o in (folder/'run'/'checkpoints').glob('*') if o.name.isdigit())
 
+@pytest.fixture(scope='module')
+def cache(tmp_path_factory):
+    "The store of the embedded images is made by the first processes that want it."
+    return tmp_path_factory.mktemp('cache')
+
 @pytest.fixture
-def ranks(tmp_path):
+def ranks(tmp_path, cache):
     "Begins processes with a patience of seconds; none outlives the test."
     begun = []
     def begin(n, *more, patience=30, command=words, **options):
-        env = dict(os.environ, UREPA_CACHE=str(tmp_path/'cache'), UREPA_PATIENCE=str(patience), ACCELERATE_USE_CPU='1',
+        env = dict(os.environ, UREPA_CACHE=str(cache), UREPA_PATIENCE=str(patience), ACCELERATE_USE_CPU='1',
                    OMP_NUM_THREADS='1')
         begun.append(Ranks(n, *command, *more, cwd=tmp_path, env=env, **options))
         return begun[-1].forks
