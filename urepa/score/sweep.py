@@ -244,10 +244,13 @@ def run_one(
     if config.optim.steps not in run.steps: raise KeyboardInterrupt(f'{run.folder} was stopped')
     with run.lock(): # as `train` does
         done = {o['step'] for o in run.scores if scored_as(o, sweep)}
-        for step in sweep['score_at']:
-            if step not in done:
-                score_run(run.folder, sweep['count'], step, reference=sweep.get('reference', 'fashion'),
-                    nets=sweep_nets(sweep, device), **dataclasses.asdict(how_to_draw(sweep['sampling'])))
+        left = [o for o in sweep['score_at'] if o not in done]
+        lost = [o for o in left if o not in run.steps]
+        require(not lost, f'{run.folder} is past step {lost and lost[0]} and kept no checkpoint of it, as where a disk '
+            'was full; remove that folder, and the sweep trains the run again')
+        for step in left:
+            score_run(run.folder, sweep['count'], step, reference=sweep.get('reference', 'fashion'),
+                nets=sweep_nets(sweep, device), **dataclasses.asdict(how_to_draw(sweep['sampling'])))
     return scores_of(sweep, row, seed, folder)
 
 # %% ../../nbs/score/63_sweep.ipynb #8aebb1fe
