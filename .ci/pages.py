@@ -15,6 +15,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from PIL import Image
 
@@ -51,8 +52,9 @@ def shrink(page):
 
 def run(page):
     start = time.time()
-    done = subprocess.run([here/'nbdev-test', page, '--save', '--flags', args.flags], cwd=root, env=env,
-                          capture_output=True, text=True)
+    with TemporaryDirectory(prefix='page-', ignore_cleanup_errors=True) as folder:
+        done = subprocess.run([here/'nbdev-test', page, '--save', '--flags', args.flags], cwd=root,
+                              env=dict(env, TMPDIR=folder), capture_output=True, text=True)
     print(f'{time.time()-start:6.1f} s  {page}' + ('' if done.returncode==0
                                                    else f'  FAILED\n{done.stdout}{done.stderr}'), flush=True)
     if done.returncode==0: shrink(page)

@@ -6,10 +6,11 @@ import gc
 import multiprocessing
 import os
 import socket
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
-from tempfile import mkdtemp
 
 server = multiprocessing.get_context('forkserver')
 server.set_forkserver_preload('torch torchvision matplotlib.pyplot sklearn.manifold accelerate peft timm '
@@ -26,13 +27,14 @@ def begin(function, args, told, cwd, env):
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
+    tempfile.tempdir = None # the server's is remembered; TMPDIR may name another
     try: function(*args)
     finally: atexit._run_exitfuncs() # which multiprocessing passes over
 
 class Fork:
     "`function(*args)` in a process of its own, begun."
     def __init__(self, function, *args, cwd, env):
-        folder = Path(mkdtemp(prefix='told-'))
+        folder = Path(tempfile.mkdtemp(prefix='told-'))
         self.args, self.told = args, [folder/'out', folder/'err']
         self.process = server.Process(target=begin, args=(function, args, self.told, cwd, env))
         self.process.start()
@@ -48,6 +50,7 @@ class Fork:
         self.process.join(timeout)
         if not self.ended(): self.kill()
         told = [o.read_text(encoding='utf-8') if o.exists() else '' for o in self.told]
+        shutil.rmtree(self.told[0].parent, ignore_errors=True)
         return subprocess.CompletedProcess(self.args, self.process.exitcode, *told)
 
 def urepa_command(*words):
