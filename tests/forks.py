@@ -5,8 +5,8 @@ import atexit
 import gc
 import multiprocessing
 import os
-import socket
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
