@@ -35,7 +35,7 @@ class Fork:
     "`function(*args)` in a process of its own, begun."
     def __init__(self, function, *args, cwd, env):
         folder = Path(tempfile.mkdtemp(prefix='told-'))
-        self.args, self.told = args, [folder/'out', folder/'err']
+        self.args, self.told, self.answer = args, [folder/'out', folder/'err'], None
         self.process = server.Process(target=begin, args=(function, args, self.told, cwd, env))
         self.process.start()
 
@@ -46,12 +46,14 @@ class Fork:
         self.process.join()
 
     def done(self, timeout=500):
-        "Wait; what `subprocess.run` answers."
+        "Wait; what `subprocess.run` answers. It may be asked again."
+        if self.answer: return self.answer
         self.process.join(timeout)
         if not self.ended(): self.kill()
         told = [o.read_text(encoding='utf-8') if o.exists() else '' for o in self.told]
         shutil.rmtree(self.told[0].parent, ignore_errors=True)
-        return subprocess.CompletedProcess(self.args, self.process.exitcode, *told)
+        self.answer = subprocess.CompletedProcess(self.args, self.process.exitcode, *told)
+        return self.answer
 
 def urepa_command(*words):
     "What the script `urepa` does."
