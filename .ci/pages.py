@@ -53,7 +53,8 @@ def shrink(page):
 def run(page):
     start = time.time()
     with TemporaryDirectory(prefix='page-', ignore_cleanup_errors=True) as folder:
-        done = subprocess.run([here/'nbdev-test', page, '--save', '--flags', args.flags], cwd=root,
+        limit = ['--cell-timeout', '0'] if 'slow' in args.flags.split() else [] # a sweep takes hours
+        done = subprocess.run([here/'nbdev-test', page, '--save', '--flags', args.flags, *limit], cwd=root,
                               env=dict(env, TMPDIR=folder), capture_output=True, text=True)
     print(f'{time.time()-start:6.1f} s  {page}' + ('' if done.returncode==0
                                                    else f'  FAILED\n{done.stdout}{done.stderr}'), flush=True)

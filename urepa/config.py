@@ -368,7 +368,7 @@ class Optim(Checked):
     noise_scale: Annotated[float, positive] = 1.
     "standard deviation of the noise (JiT takes 2 at 512 pixels)"
 
-# %% ../nbs/01_config.ipynb #e8bbfae1
+# %% ../nbs/01_config.ipynb #f85f1aaa
 @dataclass(frozen=True)
 class Run(Checked):
     "What changes the result by no more than rounding, and the seed."
@@ -402,6 +402,14 @@ class Run(Checked):
     "steps between two grids of samples in RUN/samples; 0 draws none"
     score_every: Annotated[int, any_count, on_resume] = 0
     "steps between two quick scores in RUN/results.json; 0 scores none"
+    score_count: Annotated[int, count, on_resume] = 500
+    "images of a quick score: enough to compare steps of a run, too few to compare with a paper"
+    score_reference: Annotated[str, on_resume] = ''
+    "real images of quick scores, as --reference of urepa evaluate; empty takes the embedded ones"
+    score_features: Annotated[Literal['fashion', 'own', 'inception', 'dinov2'], on_resume] = 'fashion'
+    "nets of quick scores, as --features of urepa evaluate"
+    score_weights: Annotated[str, on_resume] = ''
+    "weights of these nets, as --weights of urepa evaluate"
     trackers: Annotated[tuple[str, ...], on_resume] = ()
     "where the log goes besides log.jsonl: tensorboard, wandb, trackio"
 
