@@ -183,11 +183,15 @@ def parameters(name, code):
     rows = [(o.arg, o.annotation, v, (v or o).end_lineno) for o,v in pairs if o.arg!='self']
     return parameter_table(rows, notes)
 
+def dashed(text):
+    "Markdown makes one dash of the two of an option, unless it is code."
+    return re.sub(r'(`[^`]*`)|(?<![\w-])(--[a-z][\w.-]*)', lambda m: m[1] or f'`{m[2]}`', text)
+
 def parameter_table(rows, notes):
     "Name, type, default and meaning of each, where all have a meaning."
     if not rows or not all(line in notes for *_,line in rows): return ''
     def cell(o): return f'`{ast.unparse(o)}`'.replace('|', '\\|') if o is not None else ''
-    lines = [f"| `{name}` | {cell(kind)} | {cell(value)} | {notes[line].replace('|', chr(92)+'|')} |"
+    lines = [f"| `{name}` | {cell(kind)} | {cell(value)} | {dashed(notes[line]).replace('|', chr(92)+'|')} |"
              for name,kind,value,line in rows]
     head = '::: {.parameters}', '| parameter | type | default | meaning |', '|---|---|---|---|'
     return '\n'.join([*head, *lines, ':::'])

@@ -123,7 +123,8 @@ def test_reference_is_current():
     for o in commands.values(): verbs += [o] if callable(o) else o.values()
     whole = 'config', 'how', 'select', 'reading', *fetched # their fields are listed instead
     notes = [note for f in verbs for name,note in docments(f, returns=False).items() if name not in whole]
-    old = [o for o in notes if o.replace('|', '\\|') not in text]
+    def plain(o): return o.replace('|', '\\|').replace('`', '') # options are code there
+    old = [o for o in notes if plain(o) not in text.replace('`', '')]
     names = [*field_names(), *(o.name for part in (Sampling, Selection) for o in fields(part))]
     old += [k for k in names if f"--{k.replace('_', '-')}`" not in text.replace('no-', '')]
     old += [o for o in presets if f'`{o}`' not in sizes]

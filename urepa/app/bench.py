@@ -49,7 +49,10 @@ students = dict(
     xl=presets['sit_down_xl'].model,
     sit_b=presets['sit_b'].model)
 
-def dinov2(size):
+def dinov2(
+    size:str, # `'small'`, `'base'` or `'large'`
+)->nn.Module:
+    "A ViT of DINOv2's shape with random weights, for patches of 14 pixels."
     return timm.create_model(f'vit_{size}_patch14_dinov2', pretrained=False, img_size=224, dynamic_img_size=True)
 
 small_vit = dict(img_size=64, patch_size=4, embed_dim=48, depth=1, num_heads=3, num_classes=0)

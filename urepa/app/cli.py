@@ -276,7 +276,7 @@ def sample(
     out:Path, # A file that ends in .npz (ADM's form) or .png (one sheet), or a folder for PNG files
     count:int=5000, # How many images
     step:int|None=None, # Checkpoint; the newest by default
-    fast:bool=False, # As fast as a GPU can: --precision bfloat16 --compile --tf32; a run trained so needs it not
+    fast:bool=False, # As fast as a GPU can: --precision bfloat16 --compile --tf32; needless for a run trained so
     how:Sampling=Sampling(), # How images are drawn
 ):
     """Sample images of a run; repeat the command to continue.

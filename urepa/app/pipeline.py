@@ -241,7 +241,7 @@ def card_rows(
     return [origin if o[0]=='training' else o for o in rows if o[0]!='alignment']
 
 def card(
-    run:Run,
+    run:Run, # That is exported
     loaded:Loaded, # The network that is exported
 )->str: # Markdown with the head that the Hub reads
     "What a model is, from the record of its run."
@@ -278,7 +278,7 @@ use the class itself.
 """
 
 def call_options(
-    run:Run,
+    run:Run, # That is exported
     config:Config, # Of the run
     step:int, # Of the checkpoint
 )->str: # `'seed=0'`, `'guidance_scale=1.5, seed=0'`
@@ -295,7 +295,7 @@ def call_options(
     return ', '.join([*options, f"seed={how['seed']}"])
 
 def score_part(
-    run:Run,
+    run:Run, # That is exported
     step:int, # Of the checkpoint
 )->str: # Markdown
     "The scores of a checkpoint, as far as there are any."

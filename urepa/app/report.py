@@ -104,7 +104,7 @@ class Drawing(NamedTuple):
     words:str # For readers
 
 def shown_drawing(
-    run:Run,
+    run:Run, # That is reported
 )->Drawing:
     "As the newest score was drawn; as the run draws by default without one, or where another network took part in it."
     scored = run.scores[-1]['sampling'] if run.scores else {}
@@ -321,7 +321,7 @@ def pictures(
     return ['<h2>Samples</h2>', f'<p>{hint}</p>']
 
 def facts(
-    run:Run,
+    run:Run, # That is reported
     net, # Its network, perhaps on the meta device
 )->str: # A line of text
     "What was trained, and how far."

@@ -186,7 +186,7 @@ class Point(NamedTuple):
 
 def curve(
     scores:list[dict], # Of one row
-    measure:Measure,
+    measure:Measure, # A metric of one net
 )->list[Point]: # By rising step
     "A row over training."
     by_step = {}
@@ -203,7 +203,7 @@ class Change(NamedTuple):
 def separated(
     row:list[dict], # Scores of the row to judge
     base:list[dict], # Of the row to compare with
-    measure:Measure,
+    measure:Measure, # A metric of one net
 )->dict: # step → `Change`
     "How far one row differs from another at equal steps, and whether that is beyond the spread of the seeds."
     seeds = min(len({o['seed'] for o in v}) for v in (row, base))
@@ -240,7 +240,7 @@ def percent(
 
 def reading(
     groups:dict, # From `grouped`; the first row is the one that others are compared with
-    measure:Measure,
+    measure:Measure, # A metric of one net
 )->list[str]: # A sentence for each other row
     "How rows stand to the first one, in words."
     (base,scores),*others = groups.items()
@@ -333,7 +333,7 @@ palette = [COLORS[o] for o in ('plain', 'urepa', 'token', 'decoder', 'random', '
 def draw_curves(
     ax, # Matplotlib axes
     groups:dict, # From `grouped`
-    measure:Measure,
+    measure:Measure, # A metric of one net
     colors:list, # One for each row
 ):
     "A measure over the steps, a curve with its range for each row; one step alone, side by side."
@@ -354,7 +354,7 @@ def draw_curves(
 def scale_axis(
     ax, # Matplotlib axes
     groups:dict, # From `grouped`
-    measure:Measure,
+    measure:Measure, # A metric of one net
 ):
     "A logarithm where low is good; elsewhere a dotted line at what real images get."
     scores = [o['score'] for v in groups.values() for o in v]

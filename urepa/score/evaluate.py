@@ -663,7 +663,7 @@ def score_table(
     return table
 
 def or_dash(
-    value:float|None,
+    value:float|None, # `None` where there is none
     digits:int=4, # That are shown
 )->str:
     "A number, or a dash for none."

@@ -49,7 +49,7 @@ class Statistics(NamedTuple):
     mean:Tensor # `[d]`
     cov:Tensor # `[d d]`
     n:int # Images they were computed from
-    factor:Tensor|None=None # $L$ with $LL^\\top$ = `cov`, `[d n]`, where there are no more images than features
+    factor:Tensor|None=None # $L$ with $LL^\top$ = `cov`, `[d n]`, where there are no more images than features
 
 def statistics(
     features:Tensor|Moments, # `[n d]`, or what was gathered of them batch by batch
