@@ -47,6 +47,8 @@ def exported(nb):
 @functools.lru_cache
 def statements(file): return ast.parse(file.read_text(encoding='utf-8')).body
 
+file_endings = {'csv', 'html', 'ini', 'ipynb', 'json', 'jsonl', 'md', 'npz', 'png', 'py', 'safetensors', 'tar', 'toml', 'zip'}
+
 class Names:
     "Where every name of the package is explained, and where it stands in the code."
     def __init__(self, pages): # `{path below nbs/: notebook}`
@@ -77,6 +79,7 @@ class Names:
         up, fenced, lines = '../'*here.count('/'), False, text.split('\n')
         def one(m):
             if re.fullmatch('[a-z]+', m[1]): return m[0] # a preset, a value, a word that is also a function
+            if m[1].rpartition('.')[2] in file_endings: return m[0]
             return f'[{m[0]}]({up}{place})' if (place := self.page(m[1], here)) else m[0]
         for i,line in enumerate(lines):
             if line.startswith('```'): fenced = not fenced

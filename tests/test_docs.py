@@ -74,6 +74,12 @@ def test_website(site):
                   if re.search(r'class="math (inline|display)"', o.read_text(encoding='utf-8'))]
     assert not unrendered, f'{unrendered} hold an equation that cannot be shown'
 
+def test_file_names_are_no_functions(site):
+    text = (site/'_preview'/'reference'/'formats.html').read_text(encoding='utf-8')
+    assert '<code>changes.json</code>' in text
+    taken = re.findall(r'<a [^>]*><code>([\w.]+\.(?:json|html))</code></a>', text)
+    assert not taken, f'files that lead to functions of their name: {taken}'
+
 def test_every_picture_says_what_is_seen():
     "Alternative text stands in the cell that draws; a line in Markdown has it between its brackets."
     mute = []
