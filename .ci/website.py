@@ -47,7 +47,8 @@ def exported(nb):
 @functools.lru_cache
 def statements(file): return ast.parse(file.read_text(encoding='utf-8')).body
 
-file_endings = {'csv', 'html', 'ini', 'ipynb', 'json', 'jsonl', 'md', 'npz', 'png', 'py', 'safetensors', 'tar', 'toml', 'zip'}
+# What follows the last dot of a file's name, and of no function's
+file_endings = {'csv', 'html', 'ini', 'ipynb', 'json', 'jsonl', 'npz', 'png', 'py', 'safetensors', 'tar', 'toml', 'zip'}
 
 class Names:
     "Where every name of the package is explained, and where it stands in the code."
