@@ -27,7 +27,7 @@ from ..score.draw import draw
 from ..score.evaluate import always_named,or_dash,score_table
 from ..training.run import Loaded,Run
 
-# %% ../../nbs/app/80_report.ipynb #bf8e2648
+# %% ../../nbs/app/80_report.ipynb #d607c85e
 no_terms = ('step', 'loss', 'cosine', 'shuffled', 'gap', 'gradient', 'gradient_max', 'skipped', 'not_finite',
     'not_finite_in', 'seconds') # of a line of the log
 
@@ -47,8 +47,11 @@ def loss_figure(
     panels.append(('cosine to the teacher', ['cosine', 'gap']))
     curves = {k:[o.get(k) or None for o in log] for _,keys in panels for k in keys} # a gap where one was not computed
     panels = [(title, keys) for title,keys in panels if any(curves[keys[0]])]
-    fig,axes = plt.subplots(1, len(panels), figsize=(3*len(panels), 2.3), squeeze=False)
-    for ax,(title,keys) in zip(axes[0], panels):
+    columns = min(len(panels), 3)
+    rows = -(-len(panels)//columns)
+    fig,axes = plt.subplots(rows, columns, figsize=(3*columns, 2.3*rows), squeeze=False)
+    for ax in axes.flat[len(panels):]: ax.axis('off')
+    for ax,(title,keys) in zip(axes.flat, panels):
         for k,color in zip(keys, (COLORS['urepa'], COLORS['teacher'])):
             ax.plot([o['step'] for o in log], curves[k], color=color, lw=1.2)
         if len(keys)>1: ax.legend(['right image', 'gap to a wrong image'], frameon=False, fontsize=8)
