@@ -76,7 +76,8 @@ class Names:
         "Turn names in backticks into links, outside code and headings."
         up, fenced, lines = '../'*here.count('/'), False, text.split('\n')
         def one(m):
-            if re.fullmatch('[a-z]+', m[1]): return m[0] # a preset, a value, a word that is also a function
+            plain = re.fullmatch(r'[a-z]+(\.\w+)*', m[1]) and not m[1].startswith('urepa.')
+            if plain: return m[0] # a preset, a value, a file, an attribute, a word that is also a function
             return f'[{m[0]}]({up}{place})' if (place := self.page(m[1], here)) else m[0]
         for i,line in enumerate(lines):
             if line.startswith('```'): fenced = not fenced
