@@ -47,9 +47,6 @@ def exported(nb):
 @functools.lru_cache
 def statements(file): return ast.parse(file.read_text(encoding='utf-8')).body
 
-# What follows the last dot of a file's name, and of no function's
-file_endings = {'csv', 'html', 'ini', 'ipynb', 'json', 'jsonl', 'npz', 'png', 'py', 'safetensors', 'tar', 'toml', 'zip'}
-
 class Names:
     "Where every name of the package is explained, and where it stands in the code."
     def __init__(self, pages): # `{path below nbs/: notebook}`
@@ -79,8 +76,8 @@ class Names:
         "Turn names in backticks into links, outside code and headings."
         up, fenced, lines = '../'*here.count('/'), False, text.split('\n')
         def one(m):
-            if re.fullmatch('[a-z]+', m[1]): return m[0] # a preset, a value, a word that is also a function
-            if m[1].rpartition('.')[2] in file_endings: return m[0]
+            plain = re.fullmatch(r'[a-z]+(\.\w+)*', m[1]) and not m[1].startswith('urepa.')
+            if plain: return m[0] # a preset, a value, a file, an attribute, a word that is also a function
             return f'[{m[0]}]({up}{place})' if (place := self.page(m[1], here)) else m[0]
         for i,line in enumerate(lines):
             if line.startswith('```'): fenced = not fenced

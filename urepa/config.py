@@ -58,7 +58,7 @@ def fits(
     value, # Anything
     kind, # As a field is annotated
 )->bool:
-    "Is it of that type? NaN is no number."
+    "Whether a value is of that type; NaN is of none."
     origin,args = get_origin(kind),get_args(kind)
     if origin is Annotated: return fits(value, args[0])
     if origin is Literal: return value in args
@@ -322,7 +322,7 @@ class Align(Checked):
 # %% ../nbs/01_config.ipynb #54675ec2
 @dataclass(frozen=True)
 class Optim(Checked):
-    "The flow and AdamW."
+    "The flow and the optimizer."
     prefix = 'optim.'
 
     steps: Annotated[int, count, on_resume] = 400_000

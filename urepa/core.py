@@ -100,7 +100,7 @@ def divides(
     unit:int, # Whole number
     size:int|tuple, # One number for a square, or height and width
 )->bool:
-    "Whether both sides are multiples of it."
+    "Whether both sides are multiples of `unit`."
     return all(o%unit==0 for o in sides(size))
 
 # %% ../nbs/00_core.ipynb #d15c0001
@@ -127,7 +127,7 @@ not_offered = errno.EINVAL,errno.ENOTSUP,errno.ENOSYS,errno.EBADF,errno.EACCES,e
 def flush(
     path:str|Path, # A file or folder
 ):
-    "Wait until it is on the disk; some file systems cannot tell of folders, and then nobody waits."
+    "Wait until a file or folder is on the disk; a folder is passed over where the file system cannot do this."
     try:
         descriptor = os.open(path, os.O_RDONLY)
         try: os.fsync(descriptor)
@@ -200,7 +200,7 @@ def held(
     what:str|Path, # What is worked on, for the message
     wait:bool=False, # Wait for another process that works on it, instead of refusing
 ): # A context
-    "`UserError` while another process works on it."
+    "Hold the lock inside a `with`; `UserError` while another process holds it."
     host = socket.gethostname()
     while True:
         with open(path, 'a+', encoding='utf-8') as file:
