@@ -224,7 +224,7 @@ class Model(Checked):
         "All fields but the kind, as a `UNet` takes them."
         return {o.name:getattr(self, o.name) for o in dataclasses.fields(self) if o.name!='kind'}
 
-# %% ../nbs/01_config.ipynb #896d76e5
+# %% ../nbs/01_config.ipynb #1294da68
 @dataclass(frozen=True)
 class Align(Checked):
     "Alignment of one block with a frozen ViT; `weight` 0 is plain flow matching."
@@ -284,6 +284,11 @@ class Align(Checked):
     "block whose map is compared, counted from 1, or several"
     attention_layers: Annotated[int | tuple[int, ...], any_count] = 0
     "layer of the teacher that it is compared with, counted from 1, or as many as blocks; 0 takes the last ones"
+    keys: Annotated[float, any_weight] = 0.
+    """weight inside λ of a loss that draws keys and values of the aligned block towards linear maps of the teacher's
+    tokens, once it has borrowed these (after REPI: 4 with λ = 0.5)"""
+    lend_steps: Annotated[int, any_count] = 0
+    "first steps, in which the aligned block borrows its keys and values from the teacher (REPI: 10,000 to 30,000)"
     ema_block: Annotated[int | Literal['mid'], count] = 'mid'
     "block of the average that is the teacher, where `teacher` is 'ema'"
     max_time_gap: Annotated[float, share] = .2
@@ -442,7 +447,7 @@ class Task(Checked):
         super().__post_init__()
         require(self.masks, 'task.masks is empty; name at least one of box, half, brush')
 
-# %% ../nbs/01_config.ipynb #3d7e4776
+# %% ../nbs/01_config.ipynb #3b220403
 carried = dict(linear=('velocity', 'data'), cosine=('velocity', 'data'), vp=('noise',)) # path → its predictions
 
 @dataclass(frozen=True)
@@ -478,10 +483,23 @@ class Config:
                 'tokens or of their relations; give align.token or align.manifold, too')
         require(not a.attention or a.teacher!='ema', "align.attention compares with a ViT's attention maps, and the "
                 "teacher 'ema' is no ViT; leave it out, or give another teacher")
+        self.check_keys()
         require(a.token or a.manifold or not a.weight,
                 'align.token and align.manifold are both 0, so that align.weight '
                 f'{a.weight} weighs nothing; set align.weight to 0 for no alignment')
         self.check_task()
+
+    def check_keys(self):
+        "`UserError` for keys and values that are not borrowed and learned one after the other."
+        a,steps = self.align,self.optim.steps
+        if not a.keys and not a.lend_steps: return
+        require(a.keys and a.lend_steps, f'align.keys is {a.keys} and align.lend_steps {a.lend_steps}; give both, so '
+                'that the block first borrows keys and values and then learns its own, or neither')
+        require(a.teacher!='ema', "align.keys takes a ViT's tokens, and the teacher 'ema' is no ViT; leave it out, or "
+                'give another teacher')
+        ends,name = (a.stop_step, 'align.stop_step') if a.stop_step else (steps, 'optim.steps')
+        require(a.lend_steps<ends, f'align.lend_steps is {a.lend_steps} and {name} {ends}, so that the block would '
+                f'never learn keys and values of its own; give fewer than {ends} steps')
 
     def check_summary(self):
         "`UserError` for a class token of a teacher that this run cannot denoise."

@@ -60,13 +60,14 @@ class Gone(Tap):
         for k,hook in list(module._forward_hooks.items()):
             if hook is self: del module._forward_hooks[k]
 
-# %% ../../nbs/align/46_attach.ipynb #6bf6ca52
+# %% ../../nbs/align/46_attach.ipynb #7dd9679f
 def align_options(
     options:dict, # Name → value
 )->Align:
     "Options of an aligner as the part of a config that they are."
     foreign = 'teacher','block','ema_block','max_time_gap','shuffle_teacher' # what an aligner has no use for
     foreign += 'attention','attention_blocks','attention_layers' # maps are no output of a module
+    foreign += 'keys','lend_steps' # nor are keys and values
     known = [o.name for o in dataclasses.fields(Align) if o.name not in foreign]
     for name in options: require(name in known, f'an aligner has no option {name!r}: {nearest(name, known)}')
     align = Align(**options)

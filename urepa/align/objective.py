@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['schedules', 'Aligned', 'Term', 'token_term', 'manifold_term', 'dispersive_term', 'early_term', 'attention_term',
-           'summary_term', 'terms_of', 'networks_in', 'check_losses', 'teacher_side', 'mean_of', 'summands', 'constant',
-           'rising', 'falling', 'valley', 'EmaTeacher', 'check_projector', 'Objective']
+           'keys_term', 'summary_term', 'terms_of', 'networks_in', 'check_losses', 'teacher_side', 'mean_of',
+           'summands', 'constant', 'rising', 'falling', 'valley', 'EmaTeacher', 'check_projector', 'Objective']
 
-# %% ../../nbs/align/45_objective.ipynb #261026c8
+# %% ../../nbs/align/45_objective.ipynb #ec88b6c9
 from collections.abc import Callable
 import math
 from contextlib import nullcontext
@@ -16,7 +16,7 @@ from functools import partial
 from typing import NamedTuple
 import torch
 from torch import Tensor,nn
-from .attention import attention_loss
+from .attention import attention_loss,keys_loss
 from .project import lots_of,projectors_of
 from .manifold import dispersive_loss,manifold_loss
 from .token import shuffled_gap,spatial_normalise,token_losses
@@ -27,7 +27,7 @@ from ..data.tasks import beside
 from ..flow.paths import Flow,named
 from ..tokens import grid_of,resize_tokens
 
-# %% ../../nbs/align/45_objective.ipynb #c08424a9
+# %% ../../nbs/align/45_objective.ipynb #939af159
 class Aligned(NamedTuple):
     "What a term sees of a step."
     h:Tensor|None # Projected tokens, on the teacher's grid `[b n d]`; `None` without a teacher
@@ -38,6 +38,7 @@ class Aligned(NamedTuple):
     chosen:Tensor|None=None # Which of the batch's tokens random pairs are made of, `[k]`
     early:Tensor|None=None # Flow loss of the network's early answer, a scalar
     maps:Tensor|None=None # Divergence of attention maps for λ(t), a scalar
+    keys:Tensor|None=None # Distance of keys and values for λ(t), a scalar
     summary:Tensor|None=None # Flow loss of the vector beside the image, a scalar
 
 @dataclass(frozen=True)
@@ -89,6 +90,12 @@ def attention_term(
     "How far attention maps are from the teacher's (HASTE)."
     return Term('attention', weight, lambda o: o.maps, wants='maps')
 
+def keys_term(
+    weight:float=4., # Inside λ
+)->Term:
+    "How far keys and values are from those that were borrowed (after REPI)."
+    return Term('keys', weight, lambda o: o.keys, wants='keys')
+
 def summary_term(
     weight:float=.03, # Beside λ; the authors' by default
 )->Term:
@@ -101,7 +108,8 @@ def terms_of(
     "The terms that a config describes."
     relations = manifold_term(align.manifold, align.pairs, align.centre)
     apart = dispersive_term(align.dispersive, align.dispersive_temperature, align.dispersive_diagonal)
-    found = [token_term(align.token, align.token_loss), relations, apart, attention_term(align.attention)]
+    found = [token_term(align.token, align.token_loss), relations, apart, attention_term(align.attention),
+             keys_term(align.keys)]
     return [o for o in found if o.weight and (align.weight or not o.needs_teacher)]
 
 # %% ../../nbs/align/45_objective.ipynb #58611411
@@ -212,7 +220,7 @@ class EmaTeacher:
         noisy = beside(flow.noisy(x, draws.noise, t), condition)
         return self.net.forward_intermediates(noisy, t, y, indices=[self.block], stop_early=True)[1][0]
 
-# %% ../../nbs/align/45_objective.ipynb #a6fb732a
+# %% ../../nbs/align/45_objective.ipynb #a9f1d32b
 def check_projector(
     projector:nn.Module|None, # As for `Objective`, a list as a module
     weight:float, # As for `Objective`
@@ -299,6 +307,12 @@ class Objective(nn.Module):
                 'this network has no head for it; build it with early_block, or leave the term out')
         require(('summary' in wanted)==bool(self.summary_width), 'a network that denoises a class token beside the '
                 'image and the term summary belong together; build both, or neither')
+        if 'keys' in wanted:
+            require(hasattr(net, 'check_keys'), f'a {type(net).__name__} lends and tells no keys and values; leave the '
+                    'term keys out, or take a UNet')
+            net.check_keys(self.blocks)
+            require(all(getattr(o, 'keys_values', None) is not None for o in self.projectors), 'a term compares keys '
+                    'and values with what a projector lends, and this one lends none; build it with lends=True')
         if 'maps' not in wanted: return
         require(self.map_blocks, 'a term compares attention maps; say of which blocks with map_blocks')
         require(hasattr(net, 'check_maps'), f'a {type(net).__name__} gives no attention maps; leave the term attention '
@@ -359,19 +373,38 @@ class Objective(nn.Module):
         number:int=0, # Of the block among the aligned ones, counted from 0
     )->Aligned:
         "The tokens of both sides, brought to one width and one grid."
-        require(z is not None,
-                f'alignment of weight {self.weight} needs teacher tokens; pass z, or set the weight to 0')
         masked,projector = {} if lots is None else dict(lots=lots),self.projectors[number]
         with self.autocast(tokens): h = projector(tokens, t, **masked)
         shrink = {}
         if self.resize=='teacher':
-            grid = projector.grid
-            theirs = self.teacher_grid or grid_of(z.shape[1], sides(grid))
-            require(theirs is not None, f'{z.shape[1]} teacher tokens fill no grid in proportion to '
-                    f'{size_words(grid)}; give teacher_grid=(rows, columns)')
-            shrink = dict(mode=projector.mode, grid=grid, teacher_grid=theirs)
+            shrink = dict(mode=projector.mode, grid=projector.grid, teacher_grid=self.grid_behind(z, projector.grid))
         z = teacher_side(z, self.resize, self.spatial_norm, **shrink)
         return Aligned(h, z, tokens, t, share=self.schedule(t), chosen=chosen)
+
+    def grid_behind(self,
+        z:Tensor, # Teacher tokens, `[b m e]`
+        grid:int|tuple, # Of an aligned block
+    )->int|tuple:
+        "The teacher's grid."
+        theirs = self.teacher_grid or grid_of(z.shape[1], sides(grid))
+        require(theirs is not None, f'{z.shape[1]} teacher tokens fill no grid in proportion to '
+                f'{size_words(grid)}; give teacher_grid=(rows, columns)')
+        return theirs
+
+    def layers_of(self,
+        z:Tensor|None, # Teacher tokens, `[b m e]`; with several layers side by side, `[b m layers*e]`
+    )->list[Tensor]: # For each aligned block, `[b m e]`
+        "What each block is aligned with."
+        require(z is not None,
+                f'alignment of weight {self.weight} needs teacher tokens; pass z, or set the weight to 0')
+        return [z]*len(self.blocks) if self.teacher_layers==1 else [*z.chunk(self.teacher_layers, -1)]
+
+    def lend(self,
+        z:Tensor|None, # As for `layers_of`
+    )->dict: # Aligned block → keys and values, `[b n 2d]`
+        "What the blocks can borrow from the teacher."
+        each = zip(self.blocks, self.projectors, self.layers_of(z), strict=True)
+        return {block:o.lend(tokens, self.grid_behind(tokens, o.grid)) for block,o,tokens in each}
 
     def places(self,
         read:list, # Tokens of each aligned block, `[b n d]`
@@ -380,8 +413,7 @@ class Objective(nn.Module):
         draws:Draws, # What is random
     )->list[Aligned]: # One for each block
         "Both sides of every aligned block."
-        each = [z]*len(read) if z is None or self.teacher_layers==1 else z.chunk(self.teacher_layers, -1)
-        lots = [None]*len(read)
+        each,lots = self.layers_of(z),[None]*len(read)
         if draws.lots is not None:
             parts = draws.lots.split([lots_of(o) for o in self.projectors], 1)
             lots = [o if o.shape[1] else None for o in parts]
@@ -409,6 +441,28 @@ class Objective(nn.Module):
         return mean_of([attention_loss(a, b, grid, self.teacher_grid, share)
                         for a,b,grid in zip(ours, theirs, grids, strict=True)])
 
+    def asked(self,
+        wanted:set, # By the terms, beside tokens
+        lent:dict, # Block → keys and values that it borrows; empty where it has its own
+        more:dict|None, # What else the teacher says
+        t:Tensor, # Times, `[b]`
+        draws:Draws, # What is random
+    )->dict: # Options of the network's pass
+        "What the network shall tell beside its answer, and what it is given."
+        options = dict(maps=self.map_blocks) if 'maps' in wanted else {}
+        if 'keys' in wanted: options |= dict(lent=lent) if lent else dict(keys=self.blocks)
+        if self.summary_width: options['summary'] = self.flow.noisy(self.summary_in(more), draws.summary, t)
+        return options
+
+    def distance(self,
+        own:list, # Keys and values of each block, `[b n 2d]`; none while they are borrowed
+        lent:dict, # Block → what it can borrow, `[b n 2d]`
+        t:Tensor, # Times, `[b]`
+    )->Tensor: # Scalar
+        "How far keys and values are from those that were borrowed, the mean over the blocks; 0 while they are."
+        if not own: return t.new_zeros(())
+        return mean_of([keys_loss(a, b.detach(), self.schedule(t)) for a,b in zip(own, lent.values(), strict=True)])
+
     def agreement(self,
         places:list[Aligned], # One for each block
     )->dict: # `cosine`, `shuffled`, `gap`; of several blocks the mean, and the gap of each
@@ -426,6 +480,7 @@ class Objective(nn.Module):
         condition:Tensor|None=None, # What a task tells the network of the images, `[b k h w]`
         more:dict|None=None, # What else a teacher says of the images: attention maps `[b blocks m m]`
         aligned:bool=True, # `False` once the alignment has ended
+        lending:bool=False, # Whether the aligned block borrows keys and values from the teacher, as it does at first
     )->dict: # Scalars: loss, velocity (the flow loss), each term; where alignment runs also cosine, shuffled, gap
         "Run the network once, and add up the terms."
         draws = draws or self.draw(x)
@@ -434,9 +489,10 @@ class Objective(nn.Module):
         noisy = beside(self.flow.noisy(x, draws.noise, t), condition)
         wanted,blocks = {o.wants for o in active},self.blocks if active else []
         if 'early' in wanted: blocks = [*blocks, self.net.early_index]
-        asked = dict(maps=self.map_blocks) if 'maps' in wanted else {}
-        if self.summary_width: asked['summary'] = self.flow.noisy(self.summary_in(more), draws.summary, t)
-        with self.autocast(x): answer,read = self.forward_net(noisy, t, y, indices=blocks, **asked)
+        with self.autocast(x):
+            lent = self.lend(z) if 'keys' in wanted else {}
+            asked = self.asked(wanted, lent if lending else {}, more, t, draws)
+            answer,read = self.forward_net(noisy, t, y, indices=blocks, **asked)
         if self.summary_width: answer,guess = answer
         velocity = self.flow.loss(answer, x, draws.noise, t)
         ended = {o.name:torch.zeros_like(velocity) for o in self.terms}
@@ -448,12 +504,15 @@ class Objective(nn.Module):
                 with self.autocast(x): z = self.ema_teacher(self.flow, x, y, t, draws, condition)
             places = self.places(tokens, z, t, draws)
             agreement = self.agreement(places)
-        if self.summary_width:
-            places[0] = places[0]._replace(summary=self.flow.loss(guess, more['summary'], draws.summary, t))
-        if 'maps' in wanted: places[0] = places[0]._replace(maps=self.divergence(read[len(blocks):], more, t))
+        seen = {} # by the terms, beside tokens
+        if self.summary_width: seen['summary'] = self.flow.loss(guess, more['summary'], draws.summary, t)
+        maps,keys = read[len(blocks):][:len(asked.get('maps', ()))],read[len(read)-len(asked.get('keys', ())):]
+        if 'maps' in wanted: seen['maps'] = self.divergence(maps, more, t)
+        if 'keys' in wanted: seen['keys'] = self.distance(keys, lent, t)
         if 'early' in wanted:
             with self.autocast(x): guess = self.net.early_answer(read[len(self.blocks)], t, y)
-            places[0] = places[0]._replace(early=self.flow.loss(guess, x, draws.noise, t))
+            seen['early'] = self.flow.loss(guess, x, draws.noise, t)
+        places[0] = places[0]._replace(**seen)
         losses = {o.name:mean_of([o.loss(seen) for seen in (places[:1] if o.wants else places)]) for o in active}
         loss = velocity
         for o in summands(active, losses, self.weight): loss = loss + o

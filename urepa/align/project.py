@@ -119,7 +119,7 @@ class TimeScaleShift(nn.Module):
         scale,shift = self.linear(F.silu(self.time(times)))[:,None].chunk(2, -1) # each [b 1 d]
         return (1+scale)*h + shift
 
-# %% ../../nbs/align/42_project.ipynb #651350d3
+# %% ../../nbs/align/42_project.ipynb #287d38e9
 class Projector(nn.Module):
     "Maps U-Net tokens to the teacher's width and grid (§3, Table 7)."
     def __init__(self,
@@ -135,6 +135,7 @@ class Projector(nn.Module):
         time_scale:float=1000., # Factor on t, where `time_aware` or `'masked'`; the network's own
         mask_share:float=.2, # Share of tokens that the adapter hides
         adapter_blocks:int=2, # Its transformer blocks
+        lends:bool=False, # Whether the teacher's tokens are made keys and values for the block, too
     ):
         super().__init__()
         kinds = 'mlp','conv','masked'
@@ -157,6 +158,7 @@ class Projector(nn.Module):
         self.adapter = None
         if layers=='masked': self.adapter = MaskedAdapter(in_width, adapter_blocks, mask_share, time_scale)
         self.scale = TimeScaleShift(out_width, time_scale=time_scale) if time_aware else None
+        self.keys_values = nn.Linear(out_width, 2*in_width) if lends else None
 
     def forward(self,
         h:Tensor, # Tokens of the aligned block, `[b n in_width]`, as many as the grid has
@@ -181,6 +183,13 @@ class Projector(nn.Module):
         h = resize_tokens(h, target, self.mode, grid)
         return h if self.scale is None else self.scale(h, t)
 
+    def lend(self,
+        z:Tensor, # Tokens of the teacher, `[b m out_width]`
+        teacher_grid:int|tuple|None=None, # Theirs; by default they fill a square
+    )->Tensor: # `[b n 2*in_width]`, as many as the block has
+        "Keys and values that the aligned block can borrow."
+        return self.keys_values(resize_tokens(z, self.grid, self.mode, teacher_grid))
+
 def projector_of(
     align:Align, # Of a config
     in_width:int, # Width of the network's tokens
@@ -194,4 +203,4 @@ def projector_of(
     return Projector(
         in_width, out_width, align.hidden, grid=grid, target_grid=target, order=align.order, mode=align.mode,
         time_aware=align.time_aware, layers=align.layers, time_scale=time_scale, mask_share=align.mask_share,
-        adapter_blocks=align.adapter_blocks)
+        adapter_blocks=align.adapter_blocks, lends=align.keys>0)

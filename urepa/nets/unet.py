@@ -7,7 +7,7 @@ __all__ = ['kinds', 'choices', 'Level', 'per_level', 'read_levels', 'check_width
            'condition_patches', 'as_stored', 'check_words', 'check_shared', 'block_of', 'way', 'skip_plan', 'in_halves',
            'Passed', 'Network']
 
-# %% ../../nbs/nets/21_unet.ipynb #b9ec247c
+# %% ../../nbs/nets/21_unet.ipynb #9b86013f
 import math,torch
 from fastcore.basics import patch
 from typing import NamedTuple,Protocol
@@ -18,7 +18,7 @@ from fractions import Fraction
 from ..core import as_size,divides,fitting_size,nearest,require,sides,size_words
 from .mixing import Resample,as_fraction,mixing_of
 from .layers import Block,ConditionEmbedder,ConvBlock,Down,FinalLayer,PatchEmbed,SkipFusion,SkipSum,Up
-from .layers import initialise,rope_table,sincos_positions,zero
+from .layers import Asked,Told,initialise,rope_table,sincos_positions,zero
 
 # %% ../../nbs/nets/21_unet.ipynb #514fa551
 class Level(NamedTuple):
@@ -300,7 +300,7 @@ def in_halves(
     depths = (level.depth//2, level.depth%2, level.depth//2) if skips else (0, level.depth, 0)
     return [level._replace(depth=o) for o in depths]
 
-# %% ../../nbs/nets/21_unet.ipynb #a86238ce
+# %% ../../nbs/nets/21_unet.ipynb #8631ad00
 @patch
 def embed(self:UNet,
     x:Tensor, # Noisy images or latents, `[b c h w]`, perhaps with a condition in further channels
@@ -325,7 +325,7 @@ class Passed(NamedTuple):
     "What comes out of a block."
     tokens:Tensor # Of the image, `[b n d]`
     beside:Tensor|None # Tokens without a place, `[b m d]`, if there are any
-    maps:Tensor|None # Whom the image's tokens attend to, `[b n n]`, if that was asked for
+    told:Told|None # What its attention tells of the image's tokens, if it was asked
 
 @patch
 def pass_block(self:UNet,
@@ -334,16 +334,17 @@ def pass_block(self:UNet,
     beside:Tensor|None, # Tokens without a place, `[b m d]`
     condition:Tensor, # `[b d]`
     rope:Tensor|None, # Rotary table of the image's tokens
-    mapped:bool=False, # Whether its attention map is wanted, too
+    asked:Asked|None=None, # What its attention shall tell, and take
 )->Passed:
     "A block over the tokens of an image and others beside them, which have no place, so they are not rotated."
     m = 0 if beside is None else beside.shape[1]
     if m:
         tokens = torch.cat([beside.to(tokens.dtype), tokens], 1)
         if rope is not None: rope = torch.cat([rope.new_tensor([1., 0.]).expand(m, *rope.shape[1:]), rope])
-    out,maps = self.run_block(block, tokens, condition, rope, *((m,) if mapped else ())),None
-    if mapped: out,maps = out
-    return Passed(out[:,m:], out[:,:m], maps) if m else Passed(out, None, maps)
+    more = (asked._replace(behind=m),) if asked else ()
+    out,told = self.run_block(block, tokens, condition, rope, *more),None
+    if asked: out,told = out
+    return Passed(out[:,m:], out[:,:m], told) if m else Passed(out, None, told)
 
 @patch
 def check_maps(self:UNet,
@@ -355,6 +356,27 @@ def check_maps(self:UNet,
         good = isinstance(self.blocks[number-1], Block) and level.attention=='full'
         require(good, f'block {number} has no attention map of all tokens: its kind is {level.kind!r} and its '
                 f'attention {level.attention!r}; choose a block with full attention')
+
+@patch
+def check_keys(self:UNet,
+    blocks:list, # Counted from 1
+):
+    "`UserError` for a block without keys and values."
+    for number in blocks:
+        kind = self.levels[self.level_of(number)].kind
+        require(isinstance(self.blocks[number-1], Block), f'block {number} has no keys and values: its kind is '
+                f'{kind!r}; choose a block of attention')
+
+@patch
+def questions(self:UNet,
+    mapped:list, # Blocks whose attention maps are read, counted from 1
+    keyed:list, # Whose keys and values are read
+    lent:dict, # Block → keys and values that it takes in the place of its own, `[b n 2d]`
+)->dict: # Block → `Asked`
+    "What each attention shall tell, and take; `UserError` for a block that cannot."
+    self.check_maps(mapped)
+    self.check_keys([*keyed, *lent])
+    return {o:Asked(o in mapped, o in keyed, lent.get(o)) for o in {*mapped, *keyed, *lent}}
 
 @patch
 def forward(self:UNet,
@@ -374,16 +396,18 @@ def forward_intermediates(self:UNet,
     indices=(), # Blocks to read, counted from 1, or `'mid'`
     stop_early:bool=False, # End after the last block that is read
     maps=(), # Blocks whose attention maps are read, too
+    keys=(), # Blocks whose keys and values are read, `[b n 2d]`
+    lent:dict|None=None, # Block → keys and values that it takes in the place of its own, `[b n 2d]`
     summary:Tensor|None=None, # The noisy vector beside the image, `[b summary_width]`, for a network that denoises one
-)->tuple: # The answer (a pair with a summary, `None` if stopped); tokens `[b n d]` of each block, then the maps
+)->tuple: # The answer (a pair with a summary, `None` if stopped); tokens `[b n d]` of each block, then maps, then keys
     "What the network predicts at `x`, and what any blocks say on the way."
-    wanted,mapped = [self.block_index(o) for o in indices],[self.block_index(o) for o in maps]
-    self.check_maps(mapped)
+    wanted,mapped,keyed = [[self.block_index(o) for o in asked] for asked in (indices, maps, keys)]
+    asked = self.questions(mapped, keyed, lent or {})
     self.check_summary(summary, x)
     if not torch.compiler.is_compiling(): check_inputs(self.config, x[:,:self.config.in_channels], t, y)
-    end = max([*wanted, *mapped], default=0) if stop_early else self.n_blocks+1
-    seen,skips,labels,attended = [],[],None,{}
-    def read(): return [seen[o-1] for o in wanted]+[attended[o] for o in mapped]
+    end = max([*wanted, *mapped, *keyed], default=0) if stop_early else self.n_blocks+1
+    seen,skips,labels,told = [],[],None,{}
+    def read(): return [*[seen[o-1] for o in wanted], *[told[o].map for o in mapped], *[told[o].keys for o in keyed]]
     conditions = [o(t, y) for o in self.conditions]
     tokens = self.embed(x) + self.positions # [b n d]
     for k,(level,stage) in enumerate(zip(self.levels, self.stages)):
@@ -397,8 +421,7 @@ def forward_intermediates(self:UNet,
             if number in self.takes:
                 tokens = self.fusions[self.takes[number]](tokens, skips.pop()).to(tokens.dtype)
             if self.has_beside and number==self.class_start: labels = self.entering(y, summary, k)
-            tokens,labels,attention = self.pass_block(block, tokens, labels, condition, rope, number in mapped)
-            if attention is not None: attended[number] = attention
+            tokens,labels,told[number] = self.pass_block(block, tokens, labels, condition, rope, asked.get(number))
             seen.append(tokens if number in wanted else None)
             if number in self.gives: skips.append(tokens)
         if len(seen)==end: return None,read()

@@ -30,7 +30,7 @@ from ..nets.describe import describe,macs_in_words
 from .checkpoint import HostCopy,Writer,load_checkpoint,parts_of,snapshot,write_snapshot
 from .run import Log,Run,Start,check_parts,check_trackers,first_weights,trackers
 
-# %% ../../nbs/training/54_train.ipynb #45b84fac
+# %% ../../nbs/training/54_train.ipynb #c3e1ab37
 def blocks_of(
     net:nn.Module, # A network
 )->list: # Modules
@@ -65,7 +65,7 @@ class State:
                 self.processes.wrap(net, True, blocks_of(net), method='forward_intermediates', bf16=bf16)
         if objective.ema_teacher: objective.ema_teacher.net = self.ema.module
         self.call = self.processes.wrap(
-            objective, shard, blocks_of(objective.net), find_unused=align.stop_step>0, bf16=bf16)
+            objective, shard, blocks_of(objective.net), find_unused=align.stop_step>0 or align.lend_steps>0, bf16=bf16)
         self.optimizer = optimizer_of(optim, objective, blocks_of(objective.net))
 
     @cached_property
@@ -103,7 +103,7 @@ class State:
         "Is a GPU still at work on a step that the host has done?"
         return self.finished is not None and not self.finished.query()
 
-# %% ../../nbs/training/54_train.ipynb #87f540e2
+# %% ../../nbs/training/54_train.ipynb #d1f1f559
 @patch
 def parts(self:State)->list[tuple]: # Pairs: number of a part, number of all parts
     "The parts of each step's batch that this process learns from."
@@ -116,10 +116,10 @@ def backward(self:State,
     last:bool=True, # No further micro-batch follows: gradients are averaged over the processes
 )->dict: # The terms of the objective, detached
     "Backpropagate one micro-batch; a loss that is not finite gives NaN gradients."
-    n,stop = self.config.optim.grad_accum,self.config.align.stop_step
-    aligned = stop==0 or self.step<stop
+    n,align = self.config.optim.grad_accum,self.config.align
+    aligned = align.stop_step==0 or self.step<align.stop_step
     with nullcontext() if last else self.processes.no_sync(self.call):
-        terms = self.call(*batch, aligned=aligned)
+        terms = self.call(*batch, aligned=aligned, lending=self.step<align.lend_steps)
         if last: self.processes.at() # gradients are averaged now
         loss = terms['loss']
         (loss*torch.where(loss.isfinite(), 1/n, float('nan'))).backward()
