@@ -1388,6 +1388,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'urepa.nets.describe.meta_tensor': ('nets/describe.html#meta_tensor', 'urepa/nets/describe.py'),
                                      'urepa.nets.describe.on_meta': ('nets/describe.html#on_meta', 'urepa/nets/describe.py'),
                                      'urepa.nets.describe.part_row': ('nets/describe.html#part_row', 'urepa/nets/describe.py'),
+                                     'urepa.nets.describe.run_projector': ('nets/describe.html#run_projector', 'urepa/nets/describe.py'),
                                      'urepa.nets.describe.summary': ('nets/describe.html#summary', 'urepa/nets/describe.py'),
                                      'urepa.nets.describe.summary_rows': ('nets/describe.html#summary_rows', 'urepa/nets/describe.py'),
                                      'urepa.nets.describe.teacher_cost': ('nets/describe.html#teacher_cost', 'urepa/nets/describe.py'),

@@ -224,7 +224,7 @@ class Model(Checked):
         "All fields but the kind, as a `UNet` takes them."
         return {o.name:getattr(self, o.name) for o in dataclasses.fields(self) if o.name!='kind'}
 
-# %% ../nbs/01_config.ipynb #1294da68
+# %% ../nbs/01_config.ipynb #dfd84775
 @dataclass(frozen=True)
 class Align(Checked):
     "Alignment of one block with a frozen ViT; `weight` 0 is plain flow matching."
@@ -285,10 +285,11 @@ class Align(Checked):
     attention_layers: Annotated[int | tuple[int, ...], any_count] = 0
     "layer of the teacher that it is compared with, counted from 1, or as many as blocks; 0 takes the last ones"
     keys: Annotated[float, any_weight] = 0.
-    """weight inside λ of a loss that draws keys and values of the aligned block towards linear maps of the teacher's
-    tokens, once it has borrowed these (after REPI: 4 with λ = 0.5)"""
+    """weight inside λ of a loss that draws keys and values of each aligned block towards those that it borrowed before
+    (after REPI: 4 with λ = 0.5); 0 for none, and `lend_steps` 0 with it"""
     lend_steps: Annotated[int, any_count] = 0
-    "first steps, in which the aligned block borrows its keys and values from the teacher (REPI: 10,000 to 30,000)"
+    """first steps, in which each aligned block borrows keys and values made from the teacher's tokens (REPI: 10,000 to
+    30,000); samples and scores of that time say little, since drawing has no teacher"""
     ema_block: Annotated[int | Literal['mid'], count] = 'mid'
     "block of the average that is the teacher, where `teacher` is 'ema'"
     max_time_gap: Annotated[float, share] = .2
@@ -447,7 +448,7 @@ class Task(Checked):
         super().__post_init__()
         require(self.masks, 'task.masks is empty; name at least one of box, half, brush')
 
-# %% ../nbs/01_config.ipynb #3b220403
+# %% ../nbs/01_config.ipynb #2b5a43fe
 carried = dict(linear=('velocity', 'data'), cosine=('velocity', 'data'), vp=('noise',)) # path → its predictions
 
 @dataclass(frozen=True)
@@ -497,7 +498,7 @@ class Config:
                 'that the block first borrows keys and values and then learns its own, or neither')
         require(a.teacher!='ema', "align.keys takes a ViT's tokens, and the teacher 'ema' is no ViT; leave it out, or "
                 'give another teacher')
-        ends,name = (a.stop_step, 'align.stop_step') if a.stop_step else (steps, 'optim.steps')
+        ends,name = (a.stop_step, 'align.stop_step') if 0<a.stop_step<steps else (steps, 'optim.steps')
         require(a.lend_steps<ends, f'align.lend_steps is {a.lend_steps} and {name} {ends}, so that the block would '
                 f'never learn keys and values of its own; give fewer than {ends} steps')
 

@@ -220,7 +220,7 @@ class EmaTeacher:
         noisy = beside(flow.noisy(x, draws.noise, t), condition)
         return self.net.forward_intermediates(noisy, t, y, indices=[self.block], stop_early=True)[1][0]
 
-# %% ../../nbs/align/45_objective.ipynb #a9f1d32b
+# %% ../../nbs/align/45_objective.ipynb #1e6ffd61
 def check_projector(
     projector:nn.Module|None, # As for `Objective`, a list as a module
     weight:float, # As for `Objective`
@@ -384,7 +384,7 @@ class Objective(nn.Module):
     def grid_behind(self,
         z:Tensor, # Teacher tokens, `[b m e]`
         grid:int|tuple, # Of an aligned block
-    )->int|tuple:
+    )->int|tuple: # Tokens per side, or rows and columns
         "The teacher's grid."
         theirs = self.teacher_grid or grid_of(z.shape[1], sides(grid))
         require(theirs is not None, f'{z.shape[1]} teacher tokens fill no grid in proportion to '
@@ -404,7 +404,9 @@ class Objective(nn.Module):
     )->dict: # Aligned block → keys and values, `[b n 2d]`
         "What the blocks can borrow from the teacher."
         each = zip(self.blocks, self.projectors, self.layers_of(z), strict=True)
-        return {block:o.lend(tokens, self.grid_behind(tokens, o.grid)) for block,o,tokens in each}
+        def grid_of_teacher(o, tokens): # a projector that grows knows it
+            return self.teacher_grid or (o.target_grid if self.resize=='student' else self.grid_behind(tokens, o.grid))
+        return {block:o.lend(tokens, grid_of_teacher(o, tokens)) for block,o,tokens in each}
 
     def places(self,
         read:list, # Tokens of each aligned block, `[b n d]`
@@ -480,7 +482,7 @@ class Objective(nn.Module):
         condition:Tensor|None=None, # What a task tells the network of the images, `[b k h w]`
         more:dict|None=None, # What else a teacher says of the images: attention maps `[b blocks m m]`
         aligned:bool=True, # `False` once the alignment has ended
-        lending:bool=False, # Whether the aligned block borrows keys and values from the teacher, as it does at first
+        lending:bool=False, # Whether the aligned blocks borrow keys and values from the teacher, as they do at first
     )->dict: # Scalars: loss, velocity (the flow loss), each term; where alignment runs also cosine, shuffled, gap
         "Run the network once, and add up the terms."
         draws = draws or self.draw(x)
@@ -513,7 +515,7 @@ class Objective(nn.Module):
             with self.autocast(x): guess = self.net.early_answer(read[len(self.blocks)], t, y)
             seen['early'] = self.flow.loss(guess, x, draws.noise, t)
         places[0] = places[0]._replace(**seen)
-        losses = {o.name:mean_of([o.loss(seen) for seen in (places[:1] if o.wants else places)]) for o in active}
+        losses = {o.name:mean_of([o.loss(place) for place in (places[:1] if o.wants else places)]) for o in active}
         loss = velocity
         for o in summands(active, losses, self.weight): loss = loss + o
         return dict(loss=loss, velocity=velocity, **ended|losses, **agreement)

@@ -146,7 +146,7 @@ class Tables:
         rows = rows or [k for o in self.paper[topic] for k in (o['row'], o['base'])]
         return row_figure(self.groups, rows, base, self.titles, finding)
 
-# %% ../../nbs/lab/90_tables.ipynb #5ff51c6f
+# %% ../../nbs/lab/90_tables.ipynb #2dd96109
 class Options:
     "A sweep of the repository whose rows are options of one base."
     def __init__(self,
@@ -160,6 +160,8 @@ class Options:
         self.titles = titles
         self.base = next(iter(titles))
         self.against = against or {}
+        odd = sorted({*self.against, *self.against.values()}-{*titles})
+        require(not odd, f'{", ".join(odd)} in against are no rows of {protocol}; give rows')
         self.held = read_json(self.path)
         rows,there = set(titles),set(self.sweep['rows'])
         require(rows==there, f'{protocol} has rows that lack a title, or titles that lack a row: '
@@ -193,8 +195,9 @@ class Options:
         row:str, # Of the sweep
     )->str: # As `urepa.score.compare.verdict`, or why there is none
         "What follows for a row."
-        if row in self.diverged: return 'diverged'
-        few,wanted = min(self.seeds(o) for o in (row, self.against.get(row, self.base))),len(self.sweep['seeds'])
+        pair = row,self.against.get(row, self.base)
+        if lost := self.diverged.intersection(pair): return 'diverged' if row in lost else f'{pair[1]} diverged'
+        few,wanted = min(map(self.seeds, pair)),len(self.sweep['seeds'])
         return verdict(self.changes(row)) if few==wanted else f'no verdict, {few} of {wanted} seeds'
 
     def table(self,
@@ -219,7 +222,7 @@ class Options:
         return ', '.join(told) or '–'
 
     def figure(self)->Figure:
-        "All rows in percent of the base."
+        "All rows in percent of the base, also those that the table compares with another row."
         return row_figure(self.groups, [*self.titles], self.base, self.titles)
 
 # %% ../../nbs/lab/90_tables.ipynb #95bfe8d1

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['count_parameters', 'count_macs', 'draw_unet', 'all_parameters', 'meta_tensor', 'part_row', 'on_meta', 'level_names',
-           'head_row', 'tokens_beside', 'summary_rows', 'unet_rows', 'whole_row', 'describe', 'block_words',
-           'macs_in_words', 'summary', 'teacher_cost']
+           'head_row', 'tokens_beside', 'summary_rows', 'unet_rows', 'whole_row', 'run_projector', 'describe',
+           'block_words', 'macs_in_words', 'summary', 'teacher_cost']
 
 # %% ../../nbs/nets/22_describe.ipynb #b9ec247c
 import copy,math
@@ -182,7 +182,16 @@ def whole_row(
     run = lambda: net.forward_intermediates(x, meta_tensor(), meta_tensor().long())
     return [part_row('network', net.block_grid('mid'), run, net)|dict(blocks=getattr(net, 'n_blocks', 0))]
 
-# %% ../../nbs/nets/22_describe.ipynb #c007f730
+# %% ../../nbs/nets/22_describe.ipynb #1da245fc
+def run_projector(
+    projector:nn.Module, # On the meta device
+    tokens:Tensor, # Of the aligned block, `[1 n d]`
+):
+    "All that a projector does in a step, with the keys and values that it lends."
+    projector(tokens, meta_tensor())
+    lends = getattr(projector, 'keys_values', None)
+    if lends is not None: lends(meta_tensor(tokens.shape[1], lends.in_features))
+
 def describe(
     net, # A `Network`, or the `Model` that a config describes
     projector:nn.Module|None=None, # Called with the aligned tokens and the time; one for each block
@@ -199,7 +208,7 @@ def describe(
         o,grid = on_meta(o),net.block_grid(i)
         tokens = meta_tensor(math.prod(sides(grid)), net.block_width(i))
         name = 'projector' if len(aligned)==1 else f'projector {i}'
-        rows.append(part_row(name, grid, lambda: o(tokens, meta_tensor()), o))
+        rows.append(part_row(name, grid, lambda: run_projector(o, tokens), o))
     sums = {k:sum(o[k] for o in rows) for k in ('blocks', 'parameters', 'linear', 'attention')}
     return dict(**sums, total=sums['linear']+sums['attention'], aligned=tuple(aligned), rows=rows)
 

@@ -93,7 +93,7 @@ def apply_rope(
     else: rotated = torch.view_as_real(torch.view_as_complex(pairs)*torch.view_as_complex(rope))
     return rotated.flatten(-2).to(x.dtype)
 
-# %% ../../nbs/nets/20_layers.ipynb #407f48f4
+# %% ../../nbs/nets/20_layers.ipynb #66c3fea4
 class Exchange(nn.Module):
     "Each feature of a token, mixed with that of its neighbours: what attention over copies of the grid needs first."
     def __init__(self,
@@ -114,13 +114,13 @@ class Asked(NamedTuple):
     "What an attention shall tell beside its tokens, and what it is lent."
     map:bool=False # Whom its tokens attend to
     keys:bool=False # Its keys and values, before they are normalised and rotated
-    lent:Tensor|None=None # Keys and values in the place of its own, `[b n 2d]`
+    lent:Tensor|None=None # Keys and values in the place of its own, `[b n-behind 2d]`, keys first
     behind:int=0 # Tokens in front that all this leaves out
 
 class Told(NamedTuple):
     "What an attention tells beside its tokens."
-    map:Tensor|None=None # Mean over the heads, `[b n n]`
-    keys:Tensor|None=None # And values, `[b n 2d]`
+    map:Tensor|None=None # Mean over the heads, `[b n n]` of the `n` tokens that count
+    keys:Tensor|None=None # Keys and values, `[b n 2d]` of the same, keys first
 
 class Attention(nn.Module):
     "Self-attention over the tokens of an image, with rotary positions if a `rope` is given."
