@@ -1311,6 +1311,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'urepa.lab.tables.Options.changes': ('lab/tables.html#options.changes', 'urepa/lab/tables.py'),
                                   'urepa.lab.tables.Options.fields': ('lab/tables.html#options.fields', 'urepa/lab/tables.py'),
                                   'urepa.lab.tables.Options.figure': ('lab/tables.html#options.figure', 'urepa/lab/tables.py'),
+                                  'urepa.lab.tables.Options.findings': ('lab/tables.html#options.findings', 'urepa/lab/tables.py'),
+                                  'urepa.lab.tables.Options.partner': ('lab/tables.html#options.partner', 'urepa/lab/tables.py'),
                                   'urepa.lab.tables.Options.seeds': ('lab/tables.html#options.seeds', 'urepa/lab/tables.py'),
                                   'urepa.lab.tables.Options.table': ('lab/tables.html#options.table', 'urepa/lab/tables.py'),
                                   'urepa.lab.tables.Options.verdict': ('lab/tables.html#options.verdict', 'urepa/lab/tables.py'),

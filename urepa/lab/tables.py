@@ -146,7 +146,7 @@ class Tables:
         rows = rows or [k for o in self.paper[topic] for k in (o['row'], o['base'])]
         return row_figure(self.groups, rows, base, self.titles, finding)
 
-# %% ../../nbs/lab/90_tables.ipynb #2dd96109
+# %% ../../nbs/lab/90_tables.ipynb #e3c11da5
 class Options:
     "A sweep of the repository whose rows are options of one base."
     def __init__(self,
@@ -178,27 +178,36 @@ class Options:
         "How many seeds of a row are scored."
         return len({o['seed'] for o in self.groups.get(row, ())})
 
+    def partner(self,
+        row:str, # Of the sweep
+    )->str:
+        "The row that it is compared with."
+        return self.against.get(row, self.base)
+
     def changes(self,
         row:str, # Of the sweep
+        base:str='', # What to compare it with; its partner by default
     )->list: # A `Change` for each distance; none where one side was not run
-        "A row against what it is compared with."
-        base = self.against.get(row, self.base)
+        "A row against another."
+        base = base or self.partner(row)
         return changes_between(self.groups, row, base) if row!=base and {row, base}<=self.groups.keys() else []
 
     def change(self,
         row:str, # Of the sweep
+        base:str='', # As `changes`
     )->str:
         "Both distances of a row, in words."
-        return ' and '.join(percent(*o) for o in self.changes(row))
+        return ' and '.join(percent(*o) for o in self.changes(row, base))
 
     def verdict(self,
         row:str, # Of the sweep
+        base:str='', # As `changes`
     )->str: # As `urepa.score.compare.verdict`, or why there is none
         "What follows for a row."
-        pair = row,self.against.get(row, self.base)
+        pair = row,base or self.partner(row)
         if lost := self.diverged.intersection(pair): return 'diverged' if row in lost else f'{pair[1]} diverged'
         few,wanted = min(map(self.seeds, pair)),len(self.sweep['seeds'])
-        return verdict(self.changes(row)) if few==wanted else f'no verdict, {few} of {wanted} seeds'
+        return verdict(self.changes(*pair)) if few==wanted else f'no verdict, {few} of {wanted} seeds'
 
     def table(self,
         rows:list|None=None, # Some of the rows; `None` takes all
@@ -208,11 +217,20 @@ class Options:
         nets = [o.title for o in distances(self.groups)]
         lines = [['', *columns, 'against', *nets, 'verdict']]
         for row in rows or self.titles:
-            own,base = row==self.base,self.titles[self.against.get(row, self.base)]
+            own,base = row==self.base,self.titles[self.partner(row)]
             cells = [percent(*o) for o in self.changes(row)] or ['–']*len(nets)
             lines.append([self.titles[row], *[o(row) for o in columns.values()], '–' if own else base, *cells,
                           '–' if own else self.verdict(row)])
         return markdown_table(lines)
+
+    def findings(self)->str: # Markdown
+        "The rows of every verdict, with their changes."
+        said = {o:[] for o in ('better', 'worse', 'no difference beyond the spread')}
+        for row in self.titles:
+            if row==self.base: continue
+            name = f'{self.titles[row]}, against {self.titles[self.against[row]]}' if row in self.against else self.titles[row]
+            said.setdefault(self.verdict(row), []).append(f'{name} ({self.change(row) or "–"})')
+        return '\n'.join(f'- **{verdict.capitalize()}**: {"; ".join(rows) or "none"}.' for verdict,rows in said.items())
 
     def fields(self,
         row:str, # Of the sweep
