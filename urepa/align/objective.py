@@ -220,7 +220,7 @@ class EmaTeacher:
         noisy = beside(flow.noisy(x, draws.noise, t), condition)
         return self.net.forward_intermediates(noisy, t, y, indices=[self.block], stop_early=True)[1][0]
 
-# %% ../../nbs/align/45_objective.ipynb #1e6ffd61
+# %% ../../nbs/align/45_objective.ipynb #6ceb59f7
 def check_projector(
     projector:nn.Module|None, # As for `Objective`, a list as a module
     weight:float, # As for `Objective`
@@ -465,6 +465,29 @@ class Objective(nn.Module):
         if not own: return t.new_zeros(())
         return mean_of([keys_loss(a, b.detach(), self.schedule(t)) for a,b in zip(own, lent.values(), strict=True)])
 
+    def attention_gaps(self,
+        wanted:set, # By the terms, beside tokens
+        told:list, # What the network told: attention maps, then keys and values
+        lent:dict, # Block → keys and values that it can borrow
+        more:dict|None, # What else the teacher says
+        t:Tensor, # Times, `[b]`
+    )->dict: # `maps` and `keys`, as far as they are wanted, each a scalar
+        "How far attention is from the teacher's."
+        n = len(self.map_blocks) if 'maps' in wanted else 0
+        gaps = dict(maps=self.divergence(told[:n], more, t)) if n else {}
+        return gaps|dict(keys=self.distance(told[n:], lent, t)) if lent else gaps
+
+    def early_loss(self,
+        tokens:Tensor, # Of the early block, `[b n d]`
+        x:Tensor, # Clean images or latents, `[b c h w]`
+        t:Tensor, # Times, `[b]`
+        y:Tensor, # Labels that the network sees, `[b]`
+        draws:Draws, # What is random
+    )->Tensor: # Scalar
+        "The flow loss of what the network predicts from its early block."
+        with self.autocast(x): guess = self.net.early_answer(tokens, t, y)
+        return self.flow.loss(guess, x, draws.noise, t)
+
     def agreement(self,
         places:list[Aligned], # One for each block
     )->dict: # `cosine`, `shuffled`, `gap`; of several blocks the mean, and the gap of each
@@ -506,14 +529,9 @@ class Objective(nn.Module):
                 with self.autocast(x): z = self.ema_teacher(self.flow, x, y, t, draws, condition)
             places = self.places(tokens, z, t, draws)
             agreement = self.agreement(places)
-        seen = {} # by the terms, beside tokens
+        seen = self.attention_gaps(wanted, read[len(blocks):], lent, more, t)
         if self.summary_width: seen['summary'] = self.flow.loss(guess, more['summary'], draws.summary, t)
-        maps,keys = read[len(blocks):][:len(asked.get('maps', ()))],read[len(read)-len(asked.get('keys', ())):]
-        if 'maps' in wanted: seen['maps'] = self.divergence(maps, more, t)
-        if 'keys' in wanted: seen['keys'] = self.distance(keys, lent, t)
-        if 'early' in wanted:
-            with self.autocast(x): guess = self.net.early_answer(read[len(self.blocks)], t, y)
-            seen['early'] = self.flow.loss(guess, x, draws.noise, t)
+        if 'early' in wanted: seen['early'] = self.early_loss(read[len(self.blocks)], x, t, y, draws)
         places[0] = places[0]._replace(**seen)
         losses = {o.name:mean_of([o.loss(place) for place in (places[:1] if o.wants else places)]) for o in active}
         loss = velocity

@@ -146,7 +146,7 @@ class Tables:
         rows = rows or [k for o in self.paper[topic] for k in (o['row'], o['base'])]
         return row_figure(self.groups, rows, base, self.titles, finding)
 
-# %% ../../nbs/lab/90_tables.ipynb #e3c11da5
+# %% ../../nbs/lab/90_tables.ipynb #d9d68b0b
 class Options:
     "A sweep of the repository whose rows are options of one base."
     def __init__(self,
@@ -167,8 +167,8 @@ class Options:
         require(rows==there, f'{protocol} has rows that lack a title, or titles that lack a row: '
                 f'{", ".join(sorted(rows^there))}')
         made = {o:self.held['sweep'][o] for o in ('fields', 'rows')}
-        require(made=={o:self.sweep[o] for o in made}, f'{self.path.name} was made by another protocol than {protocol}; '
-                'run the sweep again')
+        require(made=={o:self.sweep[o] for o in made}, f'{self.path.name} was made by another protocol than '
+                f'{protocol}; run the sweep again')
         self.groups = finished(self.path)
         self.diverged = {o['row'] for o in self.held.get('diverged', [])}
 
@@ -228,16 +228,17 @@ class Options:
         said = {o:[] for o in ('better', 'worse', 'no difference beyond the spread')}
         for row in self.titles:
             if row==self.base: continue
-            name = f'{self.titles[row]}, against {self.titles[self.against[row]]}' if row in self.against else self.titles[row]
-            said.setdefault(self.verdict(row), []).append(f'{name} ({self.change(row) or "–"})')
+            other = f', against {self.titles[self.against[row]]}' if row in self.against else ''
+            told = f'{self.titles[row]}{other} ({self.change(row) or "–"})'
+            said.setdefault(self.verdict(row), []).append(told)
         return '\n'.join(f'- **{verdict.capitalize()}**: {"; ".join(rows) or "none"}.' for verdict,rows in said.items())
 
     def fields(self,
         row:str, # Of the sweep
     )->str: # Markdown
         "What a row sets."
-        told = [f'`{k} {" ".join(map(str, v)) if isinstance(v, list) else v}`' for k,v in self.sweep['rows'][row].items()]
-        return ', '.join(told) or '–'
+        def shown(v): return ' '.join(map(str, v)) if isinstance(v, list) else v
+        return ', '.join(f'`{k} {shown(v)}`' for k,v in self.sweep['rows'][row].items()) or '–'
 
     def figure(self)->Figure:
         "All rows in percent of the base, also those that the table compares with another row."

@@ -300,7 +300,7 @@ def in_halves(
     depths = (level.depth//2, level.depth%2, level.depth//2) if skips else (0, level.depth, 0)
     return [level._replace(depth=o) for o in depths]
 
-# %% ../../nbs/nets/21_unet.ipynb #1fe6dbf7
+# %% ../../nbs/nets/21_unet.ipynb #2e2c31b2
 @patch
 def embed(self:UNet,
     x:Tensor, # Noisy images or latents, `[b c h w]`, perhaps with a condition in further channels
@@ -377,7 +377,8 @@ def questions(self:UNet,
     self.check_maps(mapped)
     self.check_keys([*keyed, *lent])
     both = {*keyed} & {*lent}
-    require(not both, f'block {min(both, default=0)} is lent keys and values and asked for its own; ask in another pass')
+    require(not both, f'block {min(both, default=0)} is lent keys and values and asked for its own; ask in another '
+            'pass')
     return {o:Asked(o in mapped, o in keyed, lent.get(o)) for o in {*mapped, *keyed, *lent}}
 
 @patch

@@ -30,7 +30,7 @@ from ..nets.describe import describe,macs_in_words
 from .checkpoint import HostCopy,Writer,load_checkpoint,parts_of,snapshot,write_snapshot
 from .run import Log,Run,Start,check_parts,check_trackers,first_weights,trackers
 
-# %% ../../nbs/training/54_train.ipynb #066e7114
+# %% ../../nbs/training/54_train.ipynb #89fdfd09
 def blocks_of(
     net:nn.Module, # A network
 )->list: # Modules
@@ -64,8 +64,8 @@ class State:
             for net in self.ema.modules.values():
                 self.processes.wrap(net, True, blocks_of(net), method='forward_intermediates', bf16=bf16)
         if objective.ema_teacher: objective.ema_teacher.net = self.ema.module
-        self.call = self.processes.wrap(
-            objective, shard, blocks_of(objective.net), find_unused=align.stop_step>0 or align.keys*align.weight>0, bf16=bf16)
+        unused = align.stop_step>0 or align.keys*align.weight>0 # from some step on
+        self.call = self.processes.wrap(objective, shard, blocks_of(objective.net), find_unused=unused, bf16=bf16)
         self.optimizer = optimizer_of(optim, objective, blocks_of(objective.net))
 
     @cached_property
