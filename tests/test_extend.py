@@ -183,6 +183,23 @@ def test_network_of_ones_own_in_two_processes(tmp_path):
     one, two = [Run(tmp_path/o).log for o in ('one', 'two')]
     for a, b in zip(one, two, strict=True): assert abs(a['loss']-b['loss'])<1e-4
 
+def test_borrowed_keys_go_on_and_are_shared(tmp_path):
+    "A run in two pieces and one in two processes are the run in one piece, across the step where the block gets its own."
+    words = ['train', 'tiny', '--align.keys', 4, '--align.lend-steps', 2, '--optim.batch-size', 8, '--data.limit', 64,
+             '--run.log-every', 1, '--run.device', 'cpu', '--optim.steps']
+    command(*words, 4, '--out', 'one', cwd=tmp_path).done()
+    for steps, more in ((3, []), (4, ['--resume'])):
+        command(*words, steps, *more, '--out', 'parts', cwd=tmp_path).done()
+    for name, options in dict(ddp=[], fsdp=['--run.fsdp', '--run.gradient-checkpointing']).items():
+        done = Ranks(2, *words, 4, *options, '--out', name, cwd=tmp_path).done()
+        assert done.returncode==0, done.stderr[-3000:]
+    logs = {o:Run(tmp_path/o).log for o in ('one', 'parts', 'ddp', 'fsdp')}
+    assert [o['keys']!=0 for o in logs['one']]==[False, False, True, True]
+    for name, rows in logs.items():
+        for a, b in zip(logs['one'], rows, strict=True):
+            near = 0. if name=='parts' else 2e-4
+            assert all(abs(a[k]-b[k])<=near for k in ('velocity', 'token', 'manifold', 'keys')), (name, a, b)
+
 small_unet2d = ['--model.width', 8, 16, 24, 16, 8, '--align.hidden', 16, '--optim.batch-size', 8, '--data.limit', 64,
                 '--run.device', 'cpu', '--run.log-every', 1]
 
