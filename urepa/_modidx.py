@@ -672,6 +672,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'urepa.config.set_fields': ('config.html#set_fields', 'urepa/config.py'),
                               'urepa.config.settled': ('config.html#settled', 'urepa/config.py'),
                               'urepa.config.size_presets': ('config.html#size_presets', 'urepa/config.py'),
+                              'urepa.config.third_grid_presets': ('config.html#third_grid_presets', 'urepa/config.py'),
                               'urepa.config.to_dict': ('config.html#to_dict', 'urepa/config.py'),
                               'urepa.config.usual_drawing': ('config.html#usual_drawing', 'urepa/config.py'),
                               'urepa.config.variants': ('config.html#variants', 'urepa/config.py')},

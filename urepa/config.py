@@ -7,10 +7,10 @@ __all__ = ['any_count', 'count', 'any_weight', 'positive', 'finite', 'share', 'd
            'scoring', 'fast_sampling', 'worth_compiling', 'sizes', 'latents', 'dinov2', 'unaligned', 'fast', 'sit',
            'dit', 'grey', 'presets', 'Range', 'OnResume', 'fits', 'kind_name', 'hints', 'check_value', 'Checked',
            'Reading', 'Selection', 'Data', 'Model', 'Align', 'Optim', 'Run', 'Task', 'Config', 'Sampling',
-           'usual_drawing', 'drawing', 'settled', 'drawing_words', 'Size', 'variants', 'size_presets', 'pixel_presets',
-           'ladder_presets', 'preset', 'field_names', 'check_field', 'field_value', 'annotation', 'choices',
-           'may_change', 'mark_explicit', 'set_fields', 'replace_fields', 'to_dict', 'from_dict', 'differences',
-           'nearest_preset']
+           'usual_drawing', 'drawing', 'settled', 'drawing_words', 'Size', 'variants', 'size_presets',
+           'third_grid_presets', 'pixel_presets', 'ladder_presets', 'preset', 'field_names', 'check_field',
+           'field_value', 'annotation', 'choices', 'may_change', 'mark_explicit', 'set_fields', 'replace_fields',
+           'to_dict', 'from_dict', 'differences', 'nearest_preset']
 
 # %% ../nbs/01_config.ipynb #4684c5f8
 import dataclasses,math
@@ -636,7 +636,7 @@ def drawing_words(
     half = ', bfloat16' if how.precision=='bfloat16' else ''
     return f'{how.solver}, {how.steps} steps, {guided}, seed {how.seed}{half}{", compiled" if how.compile else ""}'
 
-# %% ../nbs/01_config.ipynb #9c6dfe0f
+# %% ../nbs/01_config.ipynb #88be29ba
 class Size(NamedTuple):
     "A size of the paper's Table 2, and the isotropic transformer beside it."
     width:int # Features of a token
@@ -679,6 +679,12 @@ def size_presets(
     return {**variants(f'sit_down_{name}', down, dinov2, sit), **variants(f'sit_{name}', flat, repa, sit),
             **variants(f'dit_down_{name}', noise, dinov2, dit)}
 
+def third_grid_presets()->dict: # name → `Config`
+    "Size B with a third grid at the work of `sit_down_b`, aligned behind its middle (the page on options at equal work)."
+    o = sizes['b']
+    deeper = Model(width=o.width, heads=o.heads, depths=(5, 1, 5, 1, 5), time_scale=1.)
+    return variants('sit_down2_b', deeper, dataclasses.replace(dinov2, block=12), sit)
+
 def pixel_presets()->dict: # name → `Config`
     "Networks that predict the image in pixels: JiT, and PixelU, U-REPA's backbone, without alignment and with."
     alike = Model(image_size=256, in_channels=3, patch_size=16, time_scale=1., qk_norm=True, norm='rms',
@@ -701,7 +707,7 @@ def ladder_presets()->dict: # name → `Config`
         dit_skips_down_xl_plain=old)
     return {k:Config(latents, model, unaligned, dit, fast) for k,model in rungs.items()}
 
-# %% ../nbs/01_config.ipynb #e43b7a07
+# %% ../nbs/01_config.ipynb #7b9317de
 grey = Model(image_size=32, in_channels=1, patch_size=4, width=96, heads=3, depths=(1, 4, 1), n_classes=10)
 presets = dict(
     tiny=Config(
@@ -715,6 +721,7 @@ presets = dict(
         Align(hidden=256),
         Optim(steps=600, batch_size=64, lr=2e-3, warmup=50, ema=.98), Run(log_every=10, save_every=100, keep=0)))
 for size in sizes: presets |= size_presets(size)
+presets |= third_grid_presets()
 presets |= ladder_presets()
 presets |= pixel_presets()
 
