@@ -184,7 +184,7 @@ def test_network_of_ones_own_in_two_processes(tmp_path):
     for a, b in zip(one, two, strict=True): assert abs(a['loss']-b['loss'])<1e-4
 
 def test_borrowed_keys_go_on_and_are_shared(tmp_path):
-    "A run in two pieces and one in two processes are the run in one piece, across the step where the block gets its own."
+    "A run in two pieces and one in two processes are the run in one piece, while its block borrows and after."
     words = ['train', 'tiny', '--align.keys', 4, '--align.lend-steps', 2, '--optim.batch-size', 8, '--data.limit', 64,
              '--run.log-every', 1, '--run.device', 'cpu', '--optim.steps']
     command(*words, 4, '--out', 'one', cwd=tmp_path).done()

@@ -636,7 +636,7 @@ def drawing_words(
     half = ', bfloat16' if how.precision=='bfloat16' else ''
     return f'{how.solver}, {how.steps} steps, {guided}, seed {how.seed}{half}{", compiled" if how.compile else ""}'
 
-# %% ../nbs/01_config.ipynb #88be29ba
+# %% ../nbs/01_config.ipynb #05fb11ff
 class Size(NamedTuple):
     "A size of the paper's Table 2, and the isotropic transformer beside it."
     width:int # Features of a token
@@ -680,7 +680,7 @@ def size_presets(
             **variants(f'dit_down_{name}', noise, dinov2, dit)}
 
 def third_grid_presets()->dict: # name → `Config`
-    "Size B with a third grid at the work of `sit_down_b`, aligned behind its middle (the page on options at equal work)."
+    "Size B with a third grid at the work of `sit_down_b`, aligned behind its middle (see options at equal work)."
     o = sizes['b']
     deeper = Model(width=o.width, heads=o.heads, depths=(5, 1, 5, 1, 5), time_scale=1.)
     return variants('sit_down2_b', deeper, dataclasses.replace(dinov2, block=12), sit)
