@@ -146,7 +146,7 @@ class Tables:
         rows = rows or [k for o in self.paper[topic] for k in (o['row'], o['base'])]
         return row_figure(self.groups, rows, base, self.titles, finding)
 
-# %% ../../nbs/lab/90_tables.ipynb #d9d68b0b
+# %% ../../nbs/lab/90_tables.ipynb #b7623a03
 class Options:
     "A sweep of the repository whose rows are options of one base."
     def __init__(self,
@@ -240,9 +240,11 @@ class Options:
         def shown(v): return ' '.join(map(str, v)) if isinstance(v, list) else v
         return ', '.join(f'`{k} {shown(v)}`' for k,v in self.sweep['rows'][row].items()) or '–'
 
-    def figure(self)->Figure:
-        "All rows in percent of the base, also those that the table compares with another row."
-        return row_figure(self.groups, [*self.titles], self.base, self.titles)
+    def figure(self,
+        without:tuple=(), # Rows that would leave no room for the others
+    )->Figure:
+        "The rows in percent of the base, also those that the table compares with another row."
+        return row_figure(self.groups, [o for o in self.titles if o not in without], self.base, self.titles)
 
 # %% ../../nbs/lab/90_tables.ipynb #95bfe8d1
 def prediction_interval(
